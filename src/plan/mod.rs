@@ -1,0 +1,354 @@
+//! What is wanted: the plan, as meant. [`file`] reads what is written, [`resolve`] makes this
+//! out of it: variables filled in, defaults spread, references between steps checked.
+
+pub mod diagnostic;
+pub mod file;
+pub mod resolve;
+pub mod rules;
+pub mod schema;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use diagnostic::{Diagnostic, Severity, Span};
+
+use crate::mapping::{Constant, Mapping, Rule};
+
+/// A whole plan, resolved.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Identifies the migration in the ledger.
+    pub name: String,
+    /// One line for people.
+    pub description: Option<String>,
+    /// Path of the plan file as given; for messages.
+    pub file: PathBuf,
+    /// The plan's folder: relative paths start here.
+    pub dir: PathBuf,
+    /// The file's text as written (no variable is filled in, so it holds no secret that the
+    /// file itself does not hold).
+    pub text: String,
+    /// Where rows come from.
+    pub source: Endpoint,
+    /// Where rows go.
+    pub target: Endpoint,
+    /// Limits.
+    pub throttle: ThrottleSpec,
+    /// Tables compared before the first step and after the last one.
+    pub protect: Vec<Protect>,
+    /// Steps, in file order.
+    pub steps: Vec<Step>,
+    /// Checks, in file order.
+    pub checks: Vec<Check>,
+}
+
+impl Plan {
+    /// The step called `name`.
+    pub fn step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+}
+
+/// One end of the copy. `Debug` never shows the URL.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// The URL with variables filled in; may hold a password.
+    pub url: String,
+    /// Schema to look in, instead of the connection's search path.
+    pub schema: Option<String>,
+    /// Source only.
+    pub consistency: Consistency,
+    /// Line of the `url` key in the plan.
+    pub line: usize,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+/// What the source's readers see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    /// Each batch sees the newest commits.
+    Batch,
+    /// All workers see one moment (PostgreSQL).
+    Snapshot,
+}
+
+/// Static limits; each optional.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ThrottleSpec {
+    /// Rows each second, over all workers.
+    pub rows_per_second: Option<u32>,
+    /// Bytes each second.
+    pub bytes_per_second: Option<u64>,
+    /// Batches each second; may be below one.
+    pub batches_per_second: Option<f64>,
+    /// Pause after each batch of a worker.
+    pub pause_between_batches: Option<Duration>,
+}
+
+/// A table that must not change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Protect {
+    /// The table, in the target.
+    pub table: String,
+    /// Rows that must be there at the start.
+    pub rows: Option<u64>,
+    /// Columns that may change.
+    pub except: Vec<String>,
+    /// New rows may come.
+    pub allow_inserts: bool,
+    /// Line in the plan.
+    pub line: usize,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Unique within the plan.
+    pub name: String,
+    /// What it does.
+    pub kind: StepKind,
+    /// Expected numbers.
+    pub expect: Expect,
+    /// Options: the step's own, else the defaults'.
+    pub options: Options,
+    /// Line of the step's `[[step]]` in the plan.
+    pub line: usize,
+    /// SHA-256 (hex) of the parsed step, less what is free to change between runs:
+    /// batch_rows, workers, retries, max_rejects, on_failure, expect.
+    pub checksum: String,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepKind {
+    /// Rows of a source table or query into a target table.
+    Copy(Copy),
+    /// Rows of files or of the plan itself into a target table.
+    Seed(Seed),
+    /// Batched UPDATE of rows of the target.
+    Update(Update),
+    /// SQL on the target.
+    Sql(SqlStep),
+}
+
+impl StepKind {
+    /// The plan's word for the kind: `copy`, `seed`, `update`, `sql`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            StepKind::Copy(_) => "copy",
+            StepKind::Seed(_) => "seed",
+            StepKind::Update(_) => "update",
+            StepKind::Sql(_) => "sql",
+        }
+    }
+
+    /// The target table that the step writes, if it is one table.
+    pub fn target_table(&self) -> Option<&str> {
+        match self {
+            StepKind::Copy(copy) => Some(&copy.into),
+            StepKind::Seed(seed) => Some(&seed.into),
+            StepKind::Update(update) => Some(&update.table),
+            StepKind::Sql(_) => None,
+        }
+    }
+
+    /// The step's mapping, if it has one.
+    pub fn mapping(&self) -> Option<&Mapping> {
+        match self {
+            StepKind::Copy(copy) => copy.columns.as_ref(),
+            StepKind::Seed(seed) => seed.columns.as_ref(),
+            StepKind::Update(update) => Some(&update.set),
+            StepKind::Sql(_) => None,
+        }
+    }
+}
+
+/// A `copy` step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Copy {
+    /// Table or query.
+    pub from: CopySource,
+    /// The target table.
+    pub into: String,
+    /// Key columns; `None`: the primary key.
+    pub key: Option<Vec<String>>,
+    /// A condition in the source's SQL.
+    pub filter: Option<String>,
+    /// Rules; `None`: every source column into the target column of the same name.
+    pub columns: Option<Mapping>,
+}
+
+/// Where a `copy` step reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CopySource {
+    /// `copy = "table"`
+    Table(String),
+    /// `copy_query = "SELECT …"`
+    Query(String),
+}
+
+/// A `seed` step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seed {
+    /// Files or rows.
+    pub from: SeedSource,
+    /// Dotted path of the nested array that holds the rows, inside each JSON file.
+    pub at: Option<String>,
+    /// The target table.
+    pub into: String,
+    /// Rules; `None`: every key into the target column of the same name.
+    pub columns: Option<Mapping>,
+}
+
+/// Where a `seed` step reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SeedSource {
+    /// Paths or globs, as written; relative to the plan's folder.
+    Files(Vec<String>),
+    /// Rows in the plan itself.
+    Rows(Vec<Vec<(String, Constant)>>),
+}
+
+/// An `update` step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// The target table.
+    pub table: String,
+    /// A condition in the target's SQL.
+    pub filter: Option<String>,
+    /// Key columns; `None`: the primary key.
+    pub key: Option<Vec<String>>,
+    /// Target column = rule over the row's own columns.
+    pub set: Mapping,
+}
+
+/// A `sql` step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SqlStep {
+    /// One or more statements.
+    pub sql: String,
+    /// What rollback runs.
+    pub undo: Option<String>,
+    /// One transaction (default), or none where the statement forbids one.
+    pub transaction: bool,
+}
+
+/// Expected numbers of a step; each optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// Rows read.
+    pub source: Option<u64>,
+    /// Rows of the target table before.
+    pub before: Option<u64>,
+    /// Rows of the target table after.
+    pub after: Option<u64>,
+    /// Rows changed (`update`).
+    pub changed: Option<u64>,
+    /// Files matched (`seed`).
+    pub files: Option<u64>,
+}
+
+/// Options that `[defaults]` gives and any step may override.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Rows per committed batch.
+    pub batch_rows: u32,
+    /// Concurrent chunks within the step.
+    pub workers: u32,
+    /// What happens when the key is there already.
+    pub on_conflict: OnConflict,
+    /// Rejects before the step fails.
+    pub max_rejects: u64,
+    /// What happens to a value that the target would change: `true` is `lossy = "allow"`.
+    pub lossy: bool,
+    /// What happens when the step fails.
+    pub on_failure: OnFailure,
+    /// Retries per batch, for transient errors only.
+    pub retries: u32,
+    /// Others may insert into the target table meanwhile.
+    pub allow_inserts: bool,
+}
+
+/// `on_conflict`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnConflict {
+    /// The row is refused.
+    Fail,
+    /// The row that is there stays; counted as skipped.
+    Skip,
+    /// The row that is there is updated; its before-image is kept.
+    Update,
+}
+
+/// `on_failure`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// What is committed stays; `run` resumes.
+    Stop,
+    /// The run is rolled back.
+    Rollback,
+}
+
+/// A `[[check]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// Name, unique.
+    pub name: String,
+    /// A query on the target.
+    pub sql: String,
+    /// What it must give.
+    pub expected: CheckValue,
+    /// When it runs.
+    pub when: When,
+    /// Slower warns.
+    pub warn_over: Option<Duration>,
+    /// Slower fails.
+    pub fail_over: Option<Duration>,
+    /// Line in the plan.
+    pub line: usize,
+}
+
+/// What a check's query must give.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CheckValue {
+    /// `value = X`: one row with one column.
+    Scalar(Constant),
+    /// `rows = [[…], …]`: exactly these rows, in this order.
+    Rows(Vec<Vec<Constant>>),
+    /// `empty = true`: no row; `false`: at least one.
+    Empty(bool),
+}
+
+/// When a check runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Before the first step.
+    Before,
+    /// After the last step.
+    After,
+    /// Both.
+    Both,
+}
+
+impl When {
+    /// Runs before the first step.
+    pub fn before(self) -> bool {
+        matches!(self, When::Before | When::Both)
+    }
+
+    /// Runs after the last step.
+    pub fn after(self) -> bool {
+        matches!(self, When::After | When::Both)
+    }
+}
+
+/// Every rule of a mapping tree, the nested ones included, in depth-first order.
+pub fn each_rule<'a>(rule: &'a Rule, visit: &mut dyn FnMut(&'a Rule)) {
+    visit(rule);
+    rule.nested(&mut |inner| each_rule(inner, visit));
+}
