@@ -11,7 +11,7 @@ pub mod table;
 
 use std::fmt;
 
-pub use dialect::Dialect;
+pub use dialect::{Dialect, Flavor};
 pub use table::{Affinity, Column, ColumnType, Kind, Table, TableName};
 
 /// A name, quoted whenever it is written. Double quotes work in PostgreSQL and in SQLite.

@@ -1,0 +1,342 @@
+//! The only floor with sockets, files and drivers. One folder per database.
+//!
+//! A [`Database`] knows where it is; a [`Session`] is one owned connection. Sessions are never
+//! pooled: a connection after any trouble is closed, because both drivers can give silent wrong
+//! answers on one that was left in the middle of something.
+
+pub mod files;
+pub mod postgres;
+pub mod sqlite;
+pub mod url;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::mapping::BoundLookup;
+use crate::plan::{Endpoint, OnConflict};
+use crate::sql::{Column, Dialect, Flavor, Kind, Statement, Table, TableName};
+use crate::value::{Row, Value};
+
+/// One database of a plan.
+pub enum Database {
+    /// PostgreSQL.
+    Postgres(postgres::Server),
+    /// SQLite.
+    Sqlite(sqlite::File),
+}
+
+/// What a session may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reads only; the session refuses writes.
+    Read,
+    /// Reads and writes. SQLite: the file is created where it is missing.
+    Write,
+    /// For transactions that will be rolled back. SQLite: a missing file is an empty database
+    /// in memory, so that looking at a plan makes no file.
+    Look,
+}
+
+impl Database {
+    /// Understands the URL of one end of the plan; connects to nothing yet.
+    ///
+    /// # Errors
+    /// An unknown scheme or parameter; the URL itself is never part of the message.
+    pub fn open(endpoint: &Endpoint, dir: &Path) -> Result<Database> {
+        let url = endpoint.url.as_str();
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            return Ok(Database::Sqlite(sqlite::File::new(path, dir)?));
+        }
+        Ok(Database::Postgres(postgres::Server::new(url, endpoint.schema.as_deref())?))
+    }
+
+    /// Which database it is.
+    pub fn flavor(&self) -> Flavor {
+        match self {
+            Database::Postgres(_) => Flavor::Postgres,
+            Database::Sqlite(_) => Flavor::Sqlite,
+        }
+    }
+
+    /// Opens an owned connection. `label` is what the server shows for it.
+    pub async fn session(&self, access: Access, label: &str) -> Result<Box<dyn Session>> {
+        match self {
+            Database::Postgres(server) => Ok(Box::new(server.session(access, label).await?)),
+            Database::Sqlite(file) => Ok(Box::new(file.session(access)?)),
+        }
+    }
+
+    /// A session that writes this database and can read `source` in the same statements:
+    /// the same database, or two SQLite files. `None` where that is not possible.
+    pub async fn joint_session(
+        &self,
+        source: &Database,
+        label: &str,
+    ) -> Result<Option<Box<dyn Session>>> {
+        match (self, source) {
+            (Database::Sqlite(target), Database::Sqlite(source)) => {
+                Ok(Some(Box::new(target.session_with(source)?)))
+            }
+            (Database::Postgres(target), Database::Postgres(other)) if target.same_as(other) => {
+                Ok(Some(Box::new(target.session(Access::Write, label).await?)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Names the database without secrets: `host:port/name` or the file's path.
+    pub fn display(&self) -> String {
+        match self {
+            Database::Postgres(server) => server.display(),
+            Database::Sqlite(file) => file.display(),
+        }
+    }
+
+    /// Takes the lock that keeps other runners of `plan` out; it ends with the guard.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Held`] when another process has it.
+    pub async fn lock(&self, plan: &str) -> Result<RunLock> {
+        match self {
+            Database::Postgres(server) => Ok(RunLock::Session(server.lock(plan).await?)),
+            Database::Sqlite(file) => Ok(RunLock::File(file.lock()?)),
+        }
+    }
+}
+
+/// Held while a command runs; the quick exit for a second runner. Safety comes from the
+/// ledger's epoch, not from this.
+pub enum RunLock {
+    /// A connection that holds an advisory lock.
+    Session(Box<dyn Session>),
+    /// A locked file beside the database.
+    File(std::fs::File),
+}
+
+/// Rows read, with the bytes of their values.
+#[derive(Debug, Default)]
+pub struct ReadRows {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Bytes of the values as they came.
+    pub bytes: u64,
+}
+
+/// Bytes of a page; a page ends when its rows or its bytes are reached.
+const PAGE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Takes the rows of a query and hands them on in pages, waiting while the reader is behind.
+pub struct PageSink {
+    sender: mpsc::Sender<ReadRows>,
+    page: ReadRows,
+    most_rows: u64,
+}
+
+impl PageSink {
+    /// A sink of pages of at most `most_rows` rows, and where the pages come out.
+    pub fn new(most_rows: u64) -> (PageSink, mpsc::Receiver<ReadRows>) {
+        let (sender, receiver) = mpsc::channel(1);
+        (PageSink { sender, page: ReadRows::default(), most_rows: most_rows.max(1) }, receiver)
+    }
+
+    /// Adds a row; a full page to send on, if there is one. `None`s mean nothing to do.
+    fn add(&mut self, row: Row, bytes: u64) -> Option<ReadRows> {
+        self.page.rows.push(row);
+        self.page.bytes += bytes;
+        let full = self.page.rows.len() as u64 >= self.most_rows || self.page.bytes >= PAGE_BYTES;
+        full.then(|| std::mem::take(&mut self.page))
+    }
+
+    /// Adds a row. `false`: nobody wants more.
+    pub async fn push(&mut self, row: Row, bytes: u64) -> bool {
+        match self.add(row, bytes) {
+            Some(page) => self.sender.send(page).await.is_ok(),
+            None => true,
+        }
+    }
+
+    /// The same, from a thread that may block.
+    pub fn push_blocking(&mut self, row: Row, bytes: u64) -> bool {
+        match self.add(row, bytes) {
+            Some(page) => self.sender.blocking_send(page).is_ok(),
+            None => true,
+        }
+    }
+
+    /// Sends the last page on.
+    pub async fn finish(&mut self) {
+        let page = std::mem::take(&mut self.page);
+        if !page.rows.is_empty() {
+            // Nobody listening means nobody cares for the rest.
+            let _ = self.sender.send(page).await;
+        }
+    }
+}
+
+/// Reads all rows of a query whose answer is small.
+pub async fn collect(
+    session: &mut dyn Session,
+    select: &str,
+    kinds: &[Kind],
+) -> Result<ReadRows> {
+    let (mut sink, mut pages) = PageSink::new(u64::MAX);
+    let read = async {
+        let result = session.read(select, kinds, &mut sink).await;
+        drop(sink);
+        result
+    };
+    let gather = async {
+        let mut all = ReadRows::default();
+        while let Some(page) = pages.recv().await {
+            all.rows.extend(page.rows);
+            all.bytes += page.bytes;
+        }
+        all
+    };
+    let (result, all) = tokio::join!(read, gather);
+    result.map(|()| all)
+}
+
+/// Rows to write into one table.
+pub struct Insert<'a> {
+    /// The target table.
+    pub table: &'a Table,
+    /// The columns written, in the order of the cells.
+    pub columns: &'a [Column],
+    /// The target's key: primary key, or the columns that a conflict is about. May be empty.
+    pub key: &'a [String],
+    /// What happens when the key is there.
+    pub conflict: OnConflict,
+    /// Columns that the digest of a written row covers (SQLite).
+    pub digest: &'a [String],
+    /// The caller wants the target's keys.
+    pub want_keys: bool,
+    /// The rows.
+    pub rows: &'a [Row],
+}
+
+/// What an insert did. `affected = sent` has been compared.
+#[derive(Debug, Default)]
+pub struct Inserted {
+    /// New rows.
+    pub inserted: u64,
+    /// Rows that were there and stayed.
+    pub skipped: u64,
+    /// SQLite: 16 bytes for each new row, by which rollback knows our unchanged rows.
+    /// PostgreSQL needs none: there a row's `xmin` says which transaction wrote it.
+    pub digests: Vec<u8>,
+    /// If wanted: target keys, in the order of the rows. A skipped row's key is the one sent.
+    pub keys: Vec<Key>,
+    /// Before-images of rows that were there and were updated.
+    pub images: Vec<Image>,
+}
+
+/// A target row before an update.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Its key.
+    pub key: Key,
+    /// The written columns' values before.
+    pub before: Row,
+    /// How rollback knows that nobody changed the row since: SQLite, its digest after the
+    /// update; PostgreSQL, its `xmin` before the update (its `xmin` after is the batch's).
+    pub mark: Vec<u8>,
+}
+
+/// One update of a target row.
+pub struct RowUpdate {
+    /// Its key.
+    pub key: Key,
+    /// New values of the columns.
+    pub cells: Row,
+}
+
+/// One owned connection. Every method may fail with a classified error; after an error of the
+/// class retry, or when [`Session::broken`] says so, it can only be dropped.
+#[async_trait]
+pub trait Session: Send {
+    /// The SQL that it speaks.
+    fn dialect(&self) -> &'static dyn Dialect;
+
+    /// The connection is out of step with the server and must be dropped.
+    fn broken(&self) -> bool;
+
+    /// Begins a transaction (READ COMMITTED; SQLite: IMMEDIATE).
+    async fn begin(&mut self) -> Result<()>;
+
+    /// Commits. `Ok` means that the server said COMMIT, not ROLLBACK.
+    async fn commit(&mut self) -> Result<()>;
+
+    /// Rolls back; on failure the session is broken.
+    async fn rollback(&mut self);
+
+    /// Runs one statement; the rows affected.
+    async fn execute(&mut self, statement: &Statement) -> Result<u64>;
+
+    /// Runs one query whose answer is small. Without binds, values of every type come in their
+    /// text form, typed by the server's type.
+    async fn rows(&mut self, statement: &Statement) -> Result<Vec<Row>>;
+
+    /// Runs statements of the plan, as they are.
+    async fn script(&mut self, sql: &str) -> Result<()>;
+
+    /// The table as the catalog describes it; `None` if there is none.
+    async fn table(&mut self, name: &TableName) -> Result<Option<Table>>;
+
+    /// The columns of a query, without running it.
+    async fn describe(&mut self, query: &str) -> Result<Vec<Column>>;
+
+    /// Reads the rows of `select`, whose values have `kinds`, into `sink`, and finishes it.
+    async fn read(&mut self, select: &str, kinds: &[Kind], sink: &mut PageSink) -> Result<()>;
+
+    /// Writes rows inside the open transaction.
+    async fn insert(&mut self, insert: &Insert<'_>) -> Result<Inserted>;
+
+    /// Updates rows by key inside the open transaction. Each image holds the values before and
+    /// the digest after. Rows whose values are already so are not written and get no image.
+    async fn update(
+        &mut self,
+        table: &Table,
+        key: &[String],
+        columns: &[Column],
+        digest: &[String],
+        updates: &[RowUpdate],
+    ) -> Result<Vec<Image>>;
+
+    /// Values of `lookup.take` for each key; at most two for a key (two mean ambiguous).
+    async fn look_up(
+        &mut self,
+        lookup: &BoundLookup,
+        keys: &[Vec<Value>],
+    ) -> Result<Vec<Vec<Value>>>;
+
+    /// Moves the sequences of identity columns above the highest value; never back.
+    async fn advance_sequences(&mut self, table: &Table) -> Result<()>;
+
+    /// Names of what would write besides us: enabled row triggers and rules on `table`.
+    async fn triggers(&mut self, table: &Table) -> Result<Vec<String>>;
+
+    /// A text that tells this database from every other one.
+    async fn identity(&mut self) -> Result<String>;
+}
+
+/// One value of a query that must give one.
+pub async fn scalar(session: &mut dyn Session, statement: &Statement) -> Result<Value> {
+    let rows = session.rows(statement).await?;
+    let row = rows.into_iter().next();
+    row.and_then(|row| row.into_iter().next())
+        .ok_or_else(|| Error::stop("a query that must give one value gave no row"))
+}
+
+/// `SELECT count(*)` of `from` as a number.
+pub async fn count(session: &mut dyn Session, from: &str) -> Result<u64> {
+    let value = scalar(session, &Statement::new(format!("SELECT count(*) FROM {from}"))).await?;
+    match value {
+        Value::Int(i) => Ok(u64::try_from(i).unwrap_or(0)),
+        other => Err(Error::stop(format!("count(*) came as {}", other.type_name()))),
+    }
+}

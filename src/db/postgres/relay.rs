@@ -1,0 +1,86 @@
+//! A small relay inside the process: a unix socket in a private folder, and for each connection
+//! a TCP connection with NODELAY and keepalive. The driver sets neither, and its COPY of a small
+//! batch then waits 40 ms for the network's delayed acknowledgement. TLS passes through it end
+//! to end. Delete it when a driver release sets the option (transact-rs/sqlx#4335).
+
+use std::path::Path;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tempfile::TempDir;
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Result};
+
+/// The port in the unix socket's name; PostgreSQL clients derive the name from it.
+pub const PORT: u16 = 5432;
+
+/// How long a TCP connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A running relay; it ends when dropped. Connections that stand go on.
+pub struct Relay {
+    folder: TempDir,
+    accepting: JoinHandle<()>,
+}
+
+impl Relay {
+    /// Starts listening, after one connection has shown that somebody answers at `host:port`.
+    ///
+    /// # Errors
+    /// Nobody answers there.
+    pub async fn start(host: String, port: u16) -> Result<Relay> {
+        drop(connect(&host, port).await.map_err(|error| {
+            Error::invalid(format!("can't connect to {host}:{port}: {error}"))
+                .hint("Is the server running, and are host and port in the URL right?")
+        })?);
+        let local = |error: std::io::Error| Error::stop(format!("can't make a local socket: {error}"));
+        let folder = tempfile::Builder::new().prefix("tablelift-").tempdir().map_err(local)?;
+        let path = folder.path().join(format!(".s.PGSQL.{PORT}"));
+        let listener = UnixListener::bind(path).map_err(local)?;
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(serve(client, host.clone(), port));
+            }
+        });
+        Ok(Relay { folder, accepting })
+    }
+
+    /// The folder of the unix socket.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn serve(mut client: UnixStream, host: String, port: u16) {
+    // A refused connection closes the client's end, which the driver reports as lost.
+    if let Ok(mut server) = connect(&host, port).await {
+        let _ = tokio::io::copy_bidirectional_with_sizes(
+            &mut client,
+            &mut server,
+            64 * 1024,
+            64 * 1024,
+        )
+        .await;
+    }
+}
+
+async fn connect(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    let host = host.trim_matches(['[', ']']);
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port)))
+        .await
+        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10));
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    Ok(stream)
+}

@@ -1,0 +1,321 @@
+//! One PostgreSQL connection with pinned settings.
+
+use async_trait::async_trait;
+use futures::TryStreamExt as _;
+use sqlx::postgres::{PgConnection, PgRow, PgValueFormat};
+use sqlx::{AssertSqlSafe, Column as _, Executor as _, Row as _, TypeInfo as _, ValueRef as _};
+
+use super::{catalog, copy_text, error, write};
+use crate::db::{Access, Image, Insert, Inserted, PageSink, RowUpdate, Session};
+use crate::error::{Error, Result};
+use crate::mapping::BoundLookup;
+use crate::sql::postgres::POSTGRES;
+use crate::sql::{
+    Bind, Column, ColumnType, Dialect, Kind, Statement, Table, TableName, quote,
+};
+use crate::value::{Row, Value};
+
+/// Settings that change what values look like, pinned and read back (correctness first: a
+/// pooler may drop what was set).
+const PINNED: &[(&str, &str)] = &[
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, MDY"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("xmloption", "content"),
+    ("row_security", "off"),
+    ("standard_conforming_strings", "on"),
+    ("lc_monetary", "C"),
+    ("client_encoding", "UTF8"),
+    ("statement_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("lock_timeout", "10s"),
+];
+
+/// One owned connection.
+pub struct PgSession {
+    pub(super) connection: PgConnection,
+    /// Set before anything that can leave the protocol out of step, cleared by its good end.
+    pub(super) broken: bool,
+}
+
+impl PgSession {
+    /// Wraps a fresh connection.
+    pub fn new(connection: PgConnection) -> Self {
+        PgSession { connection, broken: false }
+    }
+
+    /// Pins the session's settings and reads them back.
+    pub async fn pin(&mut self, schema: Option<&str>, access: Access) -> Result<()> {
+        let mut script = String::new();
+        for (name, value) in PINNED {
+            script.push_str(&format!("SET {name} = '{value}';"));
+        }
+        if let Some(schema) = schema {
+            script.push_str(&format!("SET search_path = {};", quote(schema)));
+        }
+        if access == Access::Read {
+            script.push_str("SET default_transaction_read_only = on;");
+        }
+        self.script(&script).await?;
+        let list: Vec<String> =
+            PINNED.iter().map(|(name, _)| format!("current_setting('{name}')")).collect();
+        let rows = self.rows(&Statement::new(format!("SELECT {}", list.join(", ")))).await?;
+        for ((name, value), seen) in PINNED.iter().zip(rows.first().into_iter().flatten()) {
+            if seen.to_text().as_deref() != Some(*value) {
+                return Err(Error::invalid(format!(
+                    "the session setting {name} does not stay at {value}"
+                ))
+                .hint(
+                    "A pooler in transaction mode forgets settings. Connect to the server \
+                     directly, or to the pooler's session-mode port.",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn fail(&mut self, failure: &sqlx::Error) -> Error {
+        if !matches!(failure, sqlx::Error::Database(_)) {
+            self.broken = true;
+        }
+        error::convert(failure)
+    }
+
+    /// Runs one statement with binds.
+    pub(super) async fn query(&mut self, statement: &Statement) -> Result<Vec<PgRow>> {
+        let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
+        for bind in &statement.binds {
+            query = match bind.clone() {
+                Bind::Int(value) => query.bind(value),
+                Bind::Text(value) => query.bind(value),
+                Bind::Bytes(value) => query.bind(value),
+                Bind::TextList(value) => query.bind(value),
+                Bind::Float(value) => query.bind(value),
+            };
+        }
+        let answer = query.fetch_all(&mut self.connection).await;
+        answer.map_err(|failure| self.fail(&failure))
+    }
+}
+
+#[async_trait]
+impl Session for PgSession {
+    fn dialect(&self) -> &'static dyn Dialect {
+        &POSTGRES
+    }
+
+    fn broken(&self) -> bool {
+        self.broken
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        self.script("BEGIN ISOLATION LEVEL READ COMMITTED").await
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        // An answer that never comes leaves the outcome unknown: the caller reads the ledger.
+        self.script("COMMIT").await
+    }
+
+    async fn rollback(&mut self) {
+        if !self.broken && self.script("ROLLBACK").await.is_err() {
+            self.broken = true;
+        }
+    }
+
+    async fn execute(&mut self, statement: &Statement) -> Result<u64> {
+        let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
+        for bind in &statement.binds {
+            query = match bind.clone() {
+                Bind::Int(value) => query.bind(value),
+                Bind::Text(value) => query.bind(value),
+                Bind::Bytes(value) => query.bind(value),
+                Bind::TextList(value) => query.bind(value),
+                Bind::Float(value) => query.bind(value),
+            };
+        }
+        match query.execute(&mut self.connection).await {
+            Ok(done) => Ok(done.rows_affected()),
+            Err(failure) => Err(self.fail(&failure)),
+        }
+    }
+
+    async fn rows(&mut self, statement: &Statement) -> Result<Vec<Row>> {
+        let rows = if statement.binds.is_empty() {
+            let text = AssertSqlSafe(statement.text.clone());
+            let answer = sqlx::raw_sql(text).fetch_all(&mut self.connection).await;
+            answer.map_err(|failure| self.fail(&failure))?
+        } else {
+            self.query(statement).await?
+        };
+        rows.iter().map(decode_row).collect()
+    }
+
+    async fn script(&mut self, sql: &str) -> Result<()> {
+        let answer = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.connection).await;
+        answer.map(|_| ()).map_err(|failure| self.fail(&failure))
+    }
+
+    async fn table(&mut self, name: &TableName) -> Result<Option<Table>> {
+        catalog::table(self, name).await
+    }
+
+    async fn describe(&mut self, query: &str) -> Result<Vec<Column>> {
+        let prepared = self.connection.prepare(AssertSqlSafe(query.to_owned()).into_sql_str()).await;
+        let prepared = prepared.map_err(|failure| self.fail(&failure))?;
+        let mut columns = Vec::new();
+        for column in sqlx::Statement::columns(&prepared) {
+            let info = column.type_info();
+            let oid = info.oid().map_or(0, |oid| oid.0);
+            columns.push(Column {
+                name: column.name().to_owned(),
+                ty: ColumnType {
+                    kind: catalog::kind_of_oid(oid),
+                    name: info.name().to_ascii_lowercase(),
+                },
+                not_null: false,
+                has_default: false,
+                generated: false,
+                identity: false,
+                identity_always: false,
+            });
+        }
+        Ok(columns)
+    }
+
+    async fn read(&mut self, select: &str, kinds: &[Kind], sink: &mut PageSink) -> Result<()> {
+        // Broken until the stream has been read to its end: a COPY that stops half-way leaves
+        // the next answers out of step.
+        self.broken = true;
+        let mut rest: Vec<u8> = Vec::new();
+        let copy = format!("COPY ({select}) TO STDOUT");
+        let stream = self.connection.copy_out_raw(&copy).await;
+        let mut stream = stream.map_err(|failure| error::convert(&failure))?;
+        while let Some(bytes) =
+            stream.try_next().await.map_err(|failure| error::convert(&failure))?
+        {
+            // A message is one row in practice; the format doesn't promise it.
+            rest.extend_from_slice(&bytes);
+            let mut start = 0;
+            while let Some(length) = rest[start..].iter().position(|byte| *byte == b'\n') {
+                let line = &rest[start..start + length];
+                let row = copy_text::decode(line, kinds)?;
+                if !sink.push(row, length as u64 + 1).await {
+                    return Ok(());
+                }
+                start += length + 1;
+            }
+            rest.drain(..start);
+        }
+        drop(stream);
+        self.broken = false;
+        sink.finish().await;
+        Ok(())
+    }
+
+    async fn insert(&mut self, insert: &Insert<'_>) -> Result<Inserted> {
+        write::insert(self, insert).await
+    }
+
+    async fn update(
+        &mut self,
+        table: &Table,
+        key: &[String],
+        columns: &[Column],
+        _digest: &[String],
+        updates: &[RowUpdate],
+    ) -> Result<Vec<Image>> {
+        write::update(self, table, key, columns, updates).await
+    }
+
+    async fn look_up(
+        &mut self,
+        lookup: &BoundLookup,
+        keys: &[Vec<Value>],
+    ) -> Result<Vec<Vec<Value>>> {
+        write::look_up(self, lookup, keys).await
+    }
+
+    async fn advance_sequences(&mut self, table: &Table) -> Result<()> {
+        for column in table.columns.iter().filter(|column| column.identity) {
+            let text = format!(
+                "SELECT CASE WHEN m.high IS NOT NULL AND m.high >= coalesce(s.last, 0) \
+                 THEN setval(s.name::regclass, m.high) END::bigint FROM \
+                 (SELECT max({})::bigint AS high FROM {}) m, \
+                 (SELECT q.name, pg_sequence_last_value(q.name::regclass) AS last \
+                  FROM (SELECT pg_get_serial_sequence($1, $2) AS name) q) s \
+                 WHERE s.name IS NOT NULL",
+                quote(&column.name),
+                table.name.sql()
+            );
+            let statement =
+                Statement::new(text).bind(table.name.sql()).bind(column.name.as_str());
+            self.rows(&statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn triggers(&mut self, table: &Table) -> Result<Vec<String>> {
+        catalog::triggers(self, table).await
+    }
+
+    async fn identity(&mut self) -> Result<String> {
+        // An ordinary role may not read pg_control_system everywhere; the database's oid and
+        // name tell most restores apart even then.
+        let database = "SELECT current_database()::text || '/' || oid::text FROM pg_catalog.pg_database \
+                        WHERE datname = current_database()";
+        let name = crate::db::scalar(self, &Statement::new(database)).await?;
+        let allowed = "SELECT has_function_privilege('pg_control_system()', 'execute')";
+        let name = name.to_text().unwrap_or_default();
+        if crate::db::scalar(self, &Statement::new(allowed)).await? != Value::Bool(true) {
+            return Ok(format!("postgres:{name}"));
+        }
+        let system = Statement::new("SELECT system_identifier::text FROM pg_control_system()");
+        let system = crate::db::scalar(self, &system).await?.to_text().unwrap_or_default();
+        Ok(format!("postgres:{system}/{name}"))
+    }
+}
+
+/// The values of one answer row.
+pub(super) fn decode_row(row: &PgRow) -> Result<Row> {
+    (0..row.columns().len()).map(|at| decode_value(row, at)).collect()
+}
+
+fn decode_value(row: &PgRow, at: usize) -> Result<Value> {
+    let name = row.columns()[at].name();
+    let raw = row.try_get_raw(at).map_err(|failure| error::convert(&failure))?;
+    if raw.is_null() {
+        return Ok(Value::Null);
+    }
+    let kind = catalog::kind_of_oid(raw.type_info().oid().map_or(0, |oid| oid.0));
+    let unreadable = || Error::stop(format!("column {name} of an answer can't be read"));
+    if raw.format() == PgValueFormat::Text {
+        let text = raw.as_str().map_err(|_| unreadable())?;
+        return copy_text::typed(&kind, text.to_owned());
+    }
+    let bytes = raw.as_bytes().map_err(|_| unreadable())?;
+    Ok(match (&kind, bytes) {
+        (Kind::Bool, [byte]) => Value::Bool(*byte != 0),
+        (Kind::Int(_), bytes) => Value::Int(big_endian(bytes).ok_or_else(unreadable)?),
+        (Kind::Float8, bytes) => {
+            let eight: [u8; 8] = bytes.try_into().map_err(|_| unreadable())?;
+            Value::Float(f64::from_be_bytes(eight))
+        }
+        (Kind::Bytes, bytes) => Value::Bytes(bytes.to_vec()),
+        (Kind::Text { .. }, bytes) => {
+            Value::Text(std::str::from_utf8(bytes).map_err(|_| unreadable())?.to_owned())
+        }
+        _ => return Err(unreadable()),
+    })
+}
+
+fn big_endian(bytes: &[u8]) -> Option<i64> {
+    match bytes.len() {
+        2 => Some(i64::from(i16::from_be_bytes(bytes.try_into().ok()?))),
+        4 => Some(i64::from(i32::from_be_bytes(bytes.try_into().ok()?))),
+        8 => Some(i64::from_be_bytes(bytes.try_into().ok()?)),
+        _ => None,
+    }
+}

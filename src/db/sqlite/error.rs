@@ -1,0 +1,70 @@
+//! What SQLite's codes mean to us.
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+
+use crate::error::{Class, Error};
+
+/// Extended code → class.
+pub fn class_of(code: ErrorCode, extended: i32) -> Class {
+    match code {
+        ErrorCode::ConstraintViolation
+        | ErrorCode::TypeMismatch
+        | ErrorCode::TooBig => Class::Split,
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SchemaChanged => {
+            Class::Retry
+        }
+        // Our own functions fail with the plain error code; the data is to blame.
+        _ if extended == ffi::SQLITE_ERROR => Class::Stop,
+        _ => Class::Stop,
+    }
+}
+
+/// A classified error.
+pub fn convert(failure: &rusqlite::Error) -> Error {
+    let (code, message) = match failure {
+        rusqlite::Error::SqliteFailure(code, message) => (code, message.clone()),
+        rusqlite::Error::SqlInputError { error, msg, .. } => (error, Some(msg.clone())),
+        rusqlite::Error::UserFunctionError(inner) => {
+            return Error::new(Class::Split, inner.to_string());
+        }
+        other => return Error::stop(format!("SQLite: {other}")),
+    };
+    let message = message.unwrap_or_else(|| code.to_string());
+    // A function of ours that refuses a value comes back as its message alone.
+    if let Some(reason) = message.strip_prefix(super::functions::REFUSED) {
+        return Error::new(Class::Split, reason.to_owned());
+    }
+    let mut error = Error::new(class_of(code.code, code.extended_code), message);
+    error.code = Some(format!("SQLite {}", code.extended_code));
+    error.hint = hint(code.code).map(str::to_owned);
+    error
+}
+
+fn hint(code: ErrorCode) -> Option<&'static str> {
+    Some(match code {
+        ErrorCode::DiskFull => "The disk is full. Make room, then run the same command again.",
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+            "Another process writes to the file; close it, or wait."
+        }
+        ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
+            "Check that the file and its folder exist and may be written."
+        }
+        ErrorCode::NotADatabase => "The file is not a SQLite database; check the path.",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_real_codes() {
+        let class = |extended| class_of(ffi::Error::new(extended).code, extended);
+        assert_eq!(class(ffi::SQLITE_CONSTRAINT_UNIQUE), Class::Split);
+        assert_eq!(class(ffi::SQLITE_BUSY), Class::Retry);
+        assert_eq!(class(ffi::SQLITE_FULL), Class::Stop);
+        assert_eq!(class(ffi::SQLITE_READONLY), Class::Stop);
+    }
+}

@@ -1,0 +1,295 @@
+//! One SQLite connection. Its work is done in place: the runtime moves other tasks away first.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use rusqlite::types::Value as SqlValue;
+
+use super::{catalog, error, functions, write};
+use crate::db::{Access, Image, Insert, Inserted, PageSink, RowUpdate, Session};
+use crate::error::{Error, Result};
+use crate::mapping::BoundLookup;
+use crate::sql::sqlite::SQLITE;
+use crate::sql::{
+    Affinity, Bind, Column, ColumnType, Dialect, Kind, Statement, Table, TableName,
+};
+use crate::value::{Row, Value};
+
+/// How long a statement waits for another process's lock.
+const BUSY_MILLISECONDS: u64 = 10_000;
+
+/// Statements kept prepared.
+const CACHED_STATEMENTS: usize = 64;
+
+/// One owned connection.
+pub struct SqliteSession {
+    pub(super) connection: Connection,
+    broken: bool,
+}
+
+impl SqliteSession {
+    /// Registers functions and sets what correctness needs.
+    pub fn new(connection: Connection, access: Access) -> Result<Self> {
+        let set_up = || -> rusqlite::Result<()> {
+            connection.busy_timeout(std::time::Duration::from_millis(BUSY_MILLISECONDS))?;
+            connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+            connection.pragma_update(None, "foreign_keys", true)?;
+            connection.pragma_update(None, "trusted_schema", false)?;
+            if access == Access::Read {
+                connection.pragma_update(None, "query_only", true)?;
+            }
+            functions::register(&connection)?;
+            // Touches the file, so that a file that is no database says so here.
+            connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))
+        };
+        set_up().map_err(|failure| {
+            let mut error = error::convert(&failure);
+            error.kind = crate::error::Kind::Invalid;
+            error
+        })?;
+        Ok(SqliteSession { connection, broken: false })
+    }
+
+    /// Attaches `path`, read only, as `source`.
+    pub fn attach(&mut self, path: &Path) -> Result<()> {
+        let path = path.to_str().ok_or_else(|| Error::invalid("the source's path is not UTF-8"))?;
+        let mut uri = String::from("file:");
+        for byte in path.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                    uri.push(char::from(byte));
+                }
+                _ => uri.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        uri.push_str("?mode=ro");
+        self.work(|connection| connection.execute("ATTACH ?1 AS source", [&uri]).map(|_| ()))
+    }
+
+    pub(super) fn work<T>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let connection = &self.connection;
+        let answer = tokio::task::block_in_place(|| work(connection));
+        answer.map_err(|failure| error::convert(&failure))
+    }
+}
+
+#[async_trait]
+impl Session for SqliteSession {
+    fn dialect(&self) -> &'static dyn Dialect {
+        &SQLITE
+    }
+
+    fn broken(&self) -> bool {
+        self.broken
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        // IMMEDIATE: a transaction that reads first and writes later would fail with BUSY at
+        // once. The savepoint tells at the end whether SQLite ended the transaction on its own
+        // (a full disk does), after which statements would commit one by one.
+        self.work(|connection| connection.execute_batch("BEGIN IMMEDIATE; SAVEPOINT alive"))
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        self.work(|connection| connection.execute_batch("RELEASE alive; COMMIT"))
+    }
+
+    async fn rollback(&mut self) {
+        let ended = self.work(|connection| {
+            if connection.is_autocommit() {
+                return Ok(());
+            }
+            connection.execute_batch("ROLLBACK")
+        });
+        if ended.is_err() {
+            self.broken = true;
+        }
+    }
+
+    async fn execute(&mut self, statement: &Statement) -> Result<u64> {
+        self.work(|connection| {
+            let mut prepared = connection.prepare_cached(&statement.text)?;
+            bind(&mut prepared, &statement.binds)?;
+            prepared.raw_execute().map(|rows| rows as u64)
+        })
+    }
+
+    async fn rows(&mut self, statement: &Statement) -> Result<Vec<Row>> {
+        self.work(|connection| {
+            let mut prepared = connection.prepare_cached(&statement.text)?;
+            bind(&mut prepared, &statement.binds)?;
+            let width = prepared.column_count();
+            let mut rows = prepared.raw_query();
+            let mut out = Vec::new();
+            while let Some(row) = rows.next()? {
+                let mut values = Vec::with_capacity(width);
+                for at in 0..width {
+                    values.push(lenient(row.get_ref(at)?));
+                }
+                out.push(values);
+            }
+            Ok(out)
+        })
+    }
+
+    async fn script(&mut self, sql: &str) -> Result<()> {
+        self.work(|connection| connection.execute_batch(sql))
+    }
+
+    async fn table(&mut self, name: &TableName) -> Result<Option<Table>> {
+        let connection = &self.connection;
+        tokio::task::block_in_place(|| catalog::table(connection, name))
+    }
+
+    async fn describe(&mut self, query: &str) -> Result<Vec<Column>> {
+        self.work(|connection| {
+            let prepared = connection.prepare(query)?;
+            let columns = prepared.columns();
+            Ok(columns
+                .iter()
+                .map(|column| {
+                    let declared = column.decl_type().unwrap_or_default();
+                    let affinity = match column.decl_type() {
+                        Some(declared) => catalog::affinity(declared),
+                        None => Affinity::Blob,
+                    };
+                    Column {
+                        name: column.name().to_owned(),
+                        ty: ColumnType {
+                            kind: Kind::Dynamic(affinity),
+                            name: declared.to_owned(),
+                        },
+                        not_null: false,
+                        has_default: false,
+                        generated: false,
+                        identity: false,
+                        identity_always: false,
+                    }
+                })
+                .collect())
+        })
+    }
+
+    async fn read(&mut self, select: &str, kinds: &[Kind], sink: &mut PageSink) -> Result<()> {
+        self.work(|connection| {
+            let mut prepared = connection.prepare(select)?;
+            let mut rows = prepared.raw_query();
+            while let Some(row) = rows.next()? {
+                let mut values = Vec::with_capacity(kinds.len());
+                let mut bytes = 0;
+                for (at, kind) in kinds.iter().enumerate() {
+                    let value = lenient(row.get_ref(at)?);
+                    bytes += value_bytes(&value);
+                    values.push(typed(kind, value));
+                }
+                if !sink.push_blocking(values, bytes) {
+                    return Ok(());
+                }
+            }
+            Ok(())
+        })?;
+        sink.finish().await;
+        Ok(())
+    }
+
+    async fn insert(&mut self, insert: &Insert<'_>) -> Result<Inserted> {
+        let connection = &self.connection;
+        tokio::task::block_in_place(|| write::insert(connection, insert))
+    }
+
+    async fn update(
+        &mut self,
+        table: &Table,
+        key: &[String],
+        columns: &[Column],
+        digest: &[String],
+        updates: &[RowUpdate],
+    ) -> Result<Vec<Image>> {
+        let connection = &self.connection;
+        tokio::task::block_in_place(|| {
+            write::update(connection, table, key, columns, digest, updates)
+        })
+    }
+
+    async fn look_up(
+        &mut self,
+        lookup: &BoundLookup,
+        keys: &[Vec<Value>],
+    ) -> Result<Vec<Vec<Value>>> {
+        let connection = &self.connection;
+        tokio::task::block_in_place(|| write::look_up(connection, lookup, keys))
+    }
+
+    async fn advance_sequences(&mut self, _table: &Table) -> Result<()> {
+        // SQLite raises sqlite_sequence itself when a higher rowid is written.
+        Ok(())
+    }
+
+    async fn triggers(&mut self, table: &Table) -> Result<Vec<String>> {
+        let statement = Statement::new(
+            "SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = $1",
+        )
+        .bind(table.name.name.as_str());
+        let rows = self.rows(&statement).await?;
+        Ok(rows.iter().filter_map(|row| row.first().and_then(Value::to_text)).collect())
+    }
+
+    async fn identity(&mut self) -> Result<String> {
+        // SQLite has no name of its own; the path that it was opened by must do.
+        let path = self.connection.path().unwrap_or_default().to_owned();
+        let path = std::fs::canonicalize(&path)
+            .map_or(path, |path| path.to_string_lossy().into_owned());
+        Ok(format!("sqlite:{path}"))
+    }
+}
+
+fn bind(prepared: &mut rusqlite::Statement<'_>, binds: &[Bind]) -> rusqlite::Result<()> {
+    for (at, bind) in binds.iter().enumerate() {
+        let value = match bind {
+            Bind::Int(value) => value.map_or(SqlValue::Null, SqlValue::Integer),
+            Bind::Text(value) => value.clone().map_or(SqlValue::Null, SqlValue::Text),
+            Bind::Bytes(value) => value.clone().map_or(SqlValue::Null, SqlValue::Blob),
+            Bind::Float(value) => SqlValue::Real(*value),
+            Bind::TextList(list) => {
+                SqlValue::Text(serde_json::to_string(list).unwrap_or_else(|_| "[]".to_owned()))
+            }
+        };
+        // `$1` is a name to SQLite; a statement that repeats it binds it once.
+        let name = format!("${}", at + 1);
+        if let Some(position) = prepared.parameter_index(&name)? {
+            prepared.raw_bind_parameter(position, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// A stored value; text that is not UTF-8 becomes its bytes, which no text column takes, so
+/// that the row is rejected with its key instead of ending the read.
+pub(super) fn lenient(value: rusqlite::types::ValueRef<'_>) -> Value {
+    match (functions::from_sql(value), value) {
+        (Ok(value), _) => value,
+        (Err(_), rusqlite::types::ValueRef::Text(bytes)) => Value::Bytes(bytes.to_vec()),
+        (Err(_), _) => Value::Null,
+    }
+}
+
+/// What was asked for as JSON is JSON; every other value is as it is stored.
+fn typed(kind: &Kind, value: Value) -> Value {
+    match (kind, value) {
+        (Kind::Json | Kind::Jsonb, Value::Text(text)) => Value::Json(text),
+        (_, value) => value,
+    }
+}
+
+fn value_bytes(value: &Value) -> u64 {
+    match value {
+        Value::Null => 1,
+        Value::Text(text) => text.len() as u64,
+        Value::Bytes(bytes) => bytes.len() as u64,
+        _ => 8,
+    }
+}

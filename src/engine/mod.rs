@@ -1,0 +1,98 @@
+//! One batch from claim to commit. Start reading in [`worker`].
+
+pub mod choose;
+pub mod chunker;
+pub mod limit;
+pub mod read_ahead;
+pub mod route;
+pub mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::Database;
+use crate::error::{Error, Kind, Result};
+use crate::event::Emitter;
+use crate::job::Job;
+use crate::ledger::Ledger;
+use crate::throttle::Throttle;
+
+use self::choose::Choice;
+use self::route::decode::MemoryRows;
+use self::worker::Worker;
+
+/// What all workers of a step share.
+pub struct Shared {
+    /// The step, bound.
+    pub job: Job,
+    /// Route and reason.
+    pub choice: Choice,
+    /// Where rows come from.
+    pub source: Arc<Database>,
+    /// Which database the keys of earlier steps came from.
+    pub moved_flavor: crate::sql::Flavor,
+    /// Where rows go.
+    pub target: Arc<Database>,
+    /// Rows of a seed.
+    pub memory: Option<Arc<MemoryRows>>,
+    /// The ledger under this process's epoch.
+    pub ledger: Ledger,
+    /// How fast.
+    pub throttle: Arc<Throttle>,
+    /// Where events go.
+    pub emitter: Emitter,
+    /// The source's shared snapshot, if the plan asks for one.
+    pub snapshot: Option<String>,
+    /// Cancelled to end after the batch in hand.
+    pub stop: CancellationToken,
+    /// Rejects of the step so far, in all processes.
+    pub rejects: AtomicU64,
+}
+
+/// Runs the step's open chunks on `workers` workers until none is left.
+///
+/// # Errors
+/// The first error of a worker; the others end after the batch in hand. Interrupted, when
+/// `stop` was cancelled and chunks are left.
+pub async fn run(shared: Arc<Shared>, workers: u32) -> Result<()> {
+    let mut tasks = JoinSet::new();
+    for number in 0..workers.max(1) {
+        let shared = Arc::clone(&shared);
+        tasks.spawn(async move { Worker::new(shared, number).await?.work().await });
+    }
+    let mut first: Option<Error> = None;
+    while let Some(ended) = tasks.join_next().await {
+        let result = ended.unwrap_or_else(|panic| {
+            Err(Error::stop(format!("a worker ended without an answer: {panic}")))
+        });
+        if let Err(error) = result {
+            shared.stop.cancel();
+            let interrupted = |error: &Error| matches!(error.kind, Kind::Interrupted(_));
+            if first.as_ref().is_none_or(interrupted) {
+                first = Some(error);
+            }
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+impl Shared {
+    /// Counts new rejects and says whether the step may go on.
+    pub fn add_rejects(&self, new: u64) -> Result<()> {
+        let all = self.rejects.fetch_add(new, Ordering::Relaxed) + new;
+        let most = self.job.options.max_rejects;
+        if new == 0 || all <= most {
+            return Ok(());
+        }
+        Err(Error::stop(format!("{all} rows are rejected, max_rejects is {most}"))
+            .in_step(&self.job.step)
+            .hint(
+                "The rejects stand in the ledger with key, column and reason. Correct the data \
+                 or the rule, take the step back with `rollback --step`, and run again; or raise \
+                 max_rejects to go on without these rows.",
+            ))
+    }
+}

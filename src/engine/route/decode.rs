@@ -1,0 +1,466 @@
+//! Rows through the program: read ahead, mapped in Rust, written in bulk.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Batch, Route, Waiting};
+use crate::db::{Insert, Session, collect};
+use crate::engine::Shared;
+use crate::engine::read_ahead::{Page, ReadAhead, sample_select};
+use crate::error::{Error, Result};
+use crate::key::{Key, KeyPart};
+use crate::ledger::chunks::Chunk;
+use crate::ledger::rows::RejectedRow;
+use crate::mapping::eval::{Context, Found, Outcome, Reject, eval};
+use crate::mapping::{BoundMapping, cast};
+use crate::sql::{Flavor, Kind};
+use crate::value::{Row, Value, write_json_string};
+
+/// Rows of a seed, all in memory, with what their files say besides.
+#[derive(Debug, Default)]
+pub struct MemoryRows {
+    /// One row for each, in the order of the mapping's inputs.
+    pub rows: Vec<Row>,
+    /// Index into `files` for each row; empty for rows of the plan.
+    pub file_of: Vec<usize>,
+    /// Path → value, for each file.
+    pub files: Vec<HashMap<String, Value>>,
+}
+
+/// One row that waits.
+struct Pending {
+    key: Option<Key>,
+    row: Row,
+    bytes: u64,
+    /// Position in a seed, for the file it came from.
+    position: usize,
+}
+
+/// The route.
+pub struct Decode {
+    shared: Arc<Shared>,
+    ahead: Option<ReadAhead>,
+    pending: VecDeque<Pending>,
+    /// Rows of `pending` that the last write covered.
+    taken: usize,
+    /// Rows of a seed that were handed out.
+    position: usize,
+    found: Lookups,
+}
+
+impl Decode {
+    /// A route that reads nothing yet.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let found = Lookups::new(&shared.job.mapping);
+        Decode { shared, ahead: None, pending: VecDeque::new(), taken: 0, position: 0, found }
+    }
+
+    async fn next_page(&mut self) -> Result<Option<Page>> {
+        if let Some(memory) = &self.shared.memory {
+            let rows: Vec<Row> = memory
+                .rows
+                .iter()
+                .skip(self.position)
+                .take(self.shared.job.options.batch_rows as usize)
+                .cloned()
+                .collect();
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let keys = (1..=rows.len()).map(|at| row_number(self.position + at)).collect();
+            let bytes = rows.iter().map(|row| row_bytes(row)).sum();
+            return Ok(Some(Page { rows, keys, bytes }));
+        }
+        match &mut self.ahead {
+            Some(ahead) => ahead.next().await,
+            None => Ok(None),
+        }
+    }
+
+    /// Evaluates the first `count` rows that wait; asks the target for what lookups need.
+    async fn map(&mut self, session: &mut dyn Session, count: usize) -> Result<Vec<Outcome>> {
+        self.found.clear();
+        let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+        outcomes.resize_with(count, || None);
+        loop {
+            let mut again = false;
+            for (pending, outcome) in self.pending.iter().zip(&mut outcomes) {
+                if outcome.is_some() {
+                    continue;
+                }
+                self.found.file = self.shared.memory.as_ref().and_then(|memory| {
+                    let file = memory.file_of.get(pending.position)?;
+                    memory.files.get(*file).cloned()
+                });
+                match eval(&self.shared.job.mapping, &pending.row, &mut self.found) {
+                    Outcome::Pending => again = true,
+                    done => *outcome = Some(done),
+                }
+            }
+            if !again {
+                return Ok(outcomes.into_iter().flatten().collect());
+            }
+            self.found.fetch(session, &self.shared).await?;
+        }
+    }
+
+    fn rejected(&self, pending: &Pending, reject: Reject) -> RejectedRow {
+        RejectedRow {
+            key: pending.key.clone().unwrap_or_else(|| row_number(pending.position + 1)),
+            column: reject.column,
+            ty: (!reject.ty.is_empty()).then_some(reject.ty),
+            reason: reject.reason,
+            row: row_json(&self.shared.job.mapping, &pending.row),
+        }
+    }
+
+    fn moved(&self, sources: &[usize], keys: Vec<Key>) -> Vec<(Key, Key)> {
+        sources
+            .iter()
+            .zip(keys)
+            .filter_map(|(at, key)| Some((self.pending.get(*at)?.key.clone()?, key)))
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Route for Decode {
+    async fn seek(&mut self, chunk: &Chunk) -> Result<()> {
+        self.pending.clear();
+        self.taken = 0;
+        self.ahead = None;
+        if self.shared.memory.is_some() {
+            let done = match chunk.pos.as_ref().map(|key| key.0.as_slice()) {
+                Some([KeyPart::Int(number)]) => usize::try_from(*number).unwrap_or(0),
+                _ => 0,
+            };
+            self.position = done;
+        } else {
+            self.position = 0;
+            self.ahead = Some(ReadAhead::start(Arc::clone(&self.shared), chunk));
+        }
+        Ok(())
+    }
+
+    async fn fetch(&mut self, _session: &mut dyn Session, limit: u64) -> Result<Waiting> {
+        if self.pending.is_empty() {
+            let Some(page) = self.next_page().await? else { return Ok(Waiting::default()) };
+            let share = page.bytes / (page.rows.len() as u64).max(1);
+            let mut keys = page.keys.into_iter();
+            for row in page.rows {
+                let position = self.position;
+                self.position += 1;
+                self.pending.push_back(Pending { key: keys.next(), row, bytes: share, position });
+            }
+        }
+        let rows = limit.min(self.pending.len() as u64);
+        let bytes = self.pending.iter().take(rows as usize).map(|pending| pending.bytes).sum();
+        Ok(Waiting { rows, bytes })
+    }
+
+    async fn write(&mut self, session: &mut dyn Session, limit: u64) -> Result<Batch> {
+        let count = self.pending.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
+        let outcomes = self.map(session, count).await?;
+        let mut batch = Batch { read: count as u64, ..Batch::default() };
+        let mut rows = Vec::with_capacity(count);
+        let mut sources = Vec::with_capacity(count);
+        for (at, outcome) in outcomes.into_iter().enumerate() {
+            let Some(pending) = self.pending.get(at) else { break };
+            batch.bytes += pending.bytes;
+            match outcome {
+                Outcome::Cells(cells) => {
+                    rows.push(cells);
+                    sources.push(at);
+                }
+                Outcome::Reject(reject) => batch.rejects.push(self.rejected(pending, reject)),
+                Outcome::Stop(reason) => return Err(self.stopped(pending, &reason)),
+                Outcome::Pending => {}
+            }
+        }
+        batch.upto = count.checked_sub(1).and_then(|last| self.pending.get(last)?.key.clone());
+        if !rows.is_empty() {
+            let job = &self.shared.job;
+            let insert = Insert {
+                table: &job.target,
+                columns: &job.written,
+                key: &job.marks.key,
+                conflict: job.options.on_conflict,
+                digest: &job.marks.digest,
+                want_keys: job.record_moved,
+                rows: &rows,
+            };
+            let mut done = session.insert(&insert).await.map_err(|mut error| {
+                // The server counts the rows sent; rejects stand between them.
+                error.row = error.row.and_then(|row| {
+                    sources.get(usize::try_from(row).ok()?.checked_sub(1)?).map(|at| *at as u64 + 1)
+                });
+                error
+            })?;
+            batch.inserted = done.inserted;
+            batch.skipped = done.skipped;
+            batch.digests = done.digests;
+            batch.images = done.images;
+            batch.moved = self.moved(&sources, std::mem::take(&mut done.keys));
+        }
+        self.taken = count;
+        Ok(batch)
+    }
+
+    fn reject(&mut self, error: &Error) -> Result<Batch> {
+        let pending = self
+            .pending
+            .front()
+            .ok_or_else(|| Error::stop("there is no row to reject").in_step(&self.shared.job.step))?;
+        let reject = Reject {
+            column: error.place.column.clone(),
+            ty: String::new(),
+            reason: match &error.code {
+                Some(code) => format!("{} [{code}]", error.message),
+                None => error.message.clone(),
+            },
+        };
+        let batch = Batch {
+            upto: pending.key.clone(),
+            read: 1,
+            bytes: pending.bytes,
+            rejects: vec![self.rejected(pending, reject)],
+            ..Batch::default()
+        };
+        self.taken = 1;
+        Ok(batch)
+    }
+
+    fn committed(&mut self) {
+        self.pending.drain(..self.taken.min(self.pending.len()));
+        self.taken = 0;
+    }
+}
+
+impl Decode {
+    fn stopped(&self, pending: &Pending, reason: &str) -> Error {
+        let key = pending.key.as_ref().map(Key::to_string).unwrap_or_default();
+        Error::stop(reason).in_step(&self.shared.job.step).at_key(&key)
+    }
+}
+
+/// Seeds have their row's number as key.
+fn row_number(number: usize) -> Key {
+    Key::int(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn row_bytes(row: &Row) -> u64 {
+    row.iter().map(|value| value.to_text().map_or(1, |text| text.len() as u64)).sum()
+}
+
+/// The source row as a JSON object of its inputs.
+pub fn row_json(mapping: &BoundMapping, row: &Row) -> String {
+    let mut out = String::from("{");
+    for (at, (input, value)) in mapping.inputs.iter().zip(row).enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        write_json_string(&input.name, &mut out);
+        out.push(':');
+        value.write_json(&mut out);
+    }
+    out.push('}');
+    out
+}
+
+/// Answers of the target to lookups and moved keys, for one batch.
+pub struct Lookups {
+    /// For each lookup of the mapping: key → values found (two mean ambiguous).
+    lookups: Vec<HashMap<String, Vec<Value>>>,
+    wanted: Vec<HashMap<String, Vec<Value>>>,
+    moved: Vec<HashMap<String, Option<Value>>>,
+    moved_wanted: Vec<HashMap<String, Value>>,
+    /// What the row's file says.
+    file: Option<HashMap<String, Value>>,
+    /// The mapping's lookups, to fit keys to the columns they are compared with.
+    types: Vec<Vec<crate::sql::ColumnType>>,
+}
+
+impl Lookups {
+    /// Nothing known yet.
+    pub fn new(mapping: &BoundMapping) -> Self {
+        let count = mapping.lookups.len();
+        Lookups {
+            lookups: vec![HashMap::new(); count],
+            wanted: vec![HashMap::new(); count],
+            moved: vec![HashMap::new(); mapping.moved.len()],
+            moved_wanted: vec![HashMap::new(); mapping.moved.len()],
+            file: None,
+            types: mapping
+                .lookups
+                .iter()
+                .map(|lookup| lookup.matches.iter().map(|(_, ty)| ty.clone()).collect())
+                .collect(),
+        }
+    }
+
+    /// Forgets everything: the next batch sees what is there then.
+    pub fn clear(&mut self) {
+        self.lookups.iter_mut().for_each(HashMap::clear);
+        self.moved.iter_mut().for_each(HashMap::clear);
+    }
+
+    /// Asks the target for every key that evaluation met and didn't know.
+    pub async fn fetch(&mut self, session: &mut dyn Session, shared: &Shared) -> Result<()> {
+        let mapping = &shared.job.mapping;
+        for (which, wanted) in self.wanted.iter_mut().enumerate() {
+            if wanted.is_empty() {
+                continue;
+            }
+            let (names, keys): (Vec<String>, Vec<Vec<Value>>) = wanted.drain().unzip();
+            let answers = session.look_up(&mapping.lookups[which], &keys).await?;
+            self.lookups[which].extend(names.into_iter().zip(answers));
+        }
+        let source = shared.moved_flavor;
+        for (which, wanted) in self.moved_wanted.iter_mut().enumerate() {
+            if wanted.is_empty() {
+                continue;
+            }
+            let mut keys: HashMap<Key, Vec<String>> = HashMap::new();
+            for (name, value) in wanted.drain() {
+                self.moved[which].insert(name.clone(), None);
+                if let Some(part) = source_key(source, &value) {
+                    keys.entry(Key(vec![part])).or_default().push(name);
+                }
+            }
+            let asked: Vec<Key> = keys.keys().cloned().collect();
+            let step = &mapping.moved[which];
+            for (from, to) in shared.ledger.moved(session, step, &asked).await? {
+                let value = to.0.first().map(KeyPart::to_value);
+                for name in keys.remove(&from).unwrap_or_default() {
+                    self.moved[which].insert(name, value.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn source_key(flavor: Flavor, value: &Value) -> Option<KeyPart> {
+    match flavor {
+        Flavor::Postgres => KeyPart::from_postgres(value),
+        Flavor::Sqlite => KeyPart::from_sqlite(value),
+    }
+}
+
+/// Tells keys apart as lookups must: length-prefixed text, tagged by NULL.
+fn name_of(key: &[Value]) -> String {
+    let mut out = String::new();
+    for value in key {
+        match value.to_text() {
+            Some(text) => out.push_str(&format!("{}:{text}", text.len())),
+            None => out.push('n'),
+        }
+    }
+    out
+}
+
+impl Context for Lookups {
+    fn lookup(&mut self, which: usize, key: &[Value]) -> Found {
+        let fitted: std::result::Result<Vec<Value>, String> = key
+            .iter()
+            .zip(&self.types[which])
+            .map(|(value, ty)| cast::cast(value.clone(), ty, false))
+            .collect();
+        // A value that the column can't hold is in no row of it.
+        let Ok(fitted) = fitted else { return Found::None };
+        let name = name_of(&fitted);
+        match self.lookups[which].get(&name).map(Vec::as_slice) {
+            None => {
+                self.wanted[which].insert(name, fitted);
+                Found::Unknown
+            }
+            Some([]) => Found::None,
+            Some([value]) => Found::One(value.clone()),
+            Some(_) => Found::Many,
+        }
+    }
+
+    fn moved(&mut self, which: usize, key: &Value) -> Found {
+        let name = name_of(std::slice::from_ref(key));
+        match self.moved[which].get(&name) {
+            None => {
+                self.moved_wanted[which].insert(name, key.clone());
+                Found::Unknown
+            }
+            Some(None) => Found::None,
+            Some(Some(value)) => Found::One(value.clone()),
+        }
+    }
+
+    fn file(&mut self, path: &str) -> Found {
+        match self.file.as_ref().and_then(|file| file.get(path)) {
+            Some(value) => Found::One(value.clone()),
+            None => Found::None,
+        }
+    }
+}
+
+/// The first rows of a step as they would be written: target column and text. A lookup whose
+/// table is still empty, or a key that no step has moved yet, shows as such.
+pub async fn sample(
+    shared: &Shared,
+    reader: &mut dyn Session,
+    writer: &mut dyn Session,
+    rows: usize,
+) -> Result<Vec<Vec<(String, Option<String>)>>> {
+    let mapping = &shared.job.mapping;
+    let read: Vec<Row> = match &shared.memory {
+        Some(memory) => memory.rows.iter().take(rows).cloned().collect(),
+        None => {
+            let select = sample_select(shared, reader, Some(rows));
+            let kinds: Vec<Kind> = mapping.inputs.iter().map(|input| input.kind_read()).collect();
+            collect(reader, &select, &kinds).await?.rows
+        }
+    };
+    let ledger_is_there = crate::ledger::Ledger::exists(writer).await?;
+    let mut found = Lookups::new(mapping);
+    let mut out = Vec::new();
+    for (at, row) in read.iter().enumerate() {
+        found.file = shared
+            .memory
+            .as_ref()
+            .and_then(|memory| memory.files.get(*memory.file_of.get(at)?).cloned());
+        let mut outcome = eval(mapping, row, &mut found);
+        while matches!(outcome, Outcome::Pending) {
+            found.assume_unmoved(ledger_is_there && !shared.ledger.run.is_empty());
+            found.fetch(writer, shared).await?;
+            outcome = eval(mapping, row, &mut found);
+        }
+        out.push(match outcome {
+            Outcome::Cells(cells) => mapping
+                .columns
+                .iter()
+                .zip(cells)
+                .map(|(column, cell)| (column.name.clone(), cell.to_text()))
+                .collect(),
+            Outcome::Reject(reject) => vec![(
+                reject.column.unwrap_or_default(),
+                Some(format!("would be rejected now: {}", reject.reason)),
+            )],
+            Outcome::Stop(reason) => vec![(String::new(), Some(reason))],
+            Outcome::Pending => Vec::new(),
+        });
+    }
+    Ok(out)
+}
+
+impl Lookups {
+    /// Before a run there are no moved keys to ask for.
+    fn assume_unmoved(&mut self, ledger_is_there: bool) {
+        if ledger_is_there {
+            return;
+        }
+        for (which, wanted) in self.moved_wanted.iter_mut().enumerate() {
+            for (name, _) in wanted.drain() {
+                self.moved[which].insert(name, None);
+            }
+        }
+    }
+}

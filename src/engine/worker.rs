@@ -1,0 +1,349 @@
+//! The loop that keeps the promise. A worker owns a target connection and a route; everything
+//! about a batch happens in [`Worker::batch`], and everything about an error in
+//! [`Worker::recover`], which always ends in "read the cursor from the ledger, seek, go on".
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::choose::Choice;
+use super::limit::BatchLimit;
+use super::route::decode::Decode;
+use super::route::pushdown::Pushdown;
+use super::route::update::UpdateRows;
+use super::route::{Batch, Route};
+use crate::db::{Access, Session};
+use crate::error::{Class, Error, Kind, Result};
+use crate::event::What;
+use crate::ledger::chunks::{Checkpoint, Chunk, ChunkKind};
+
+/// The longest wait between two tries of a batch.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// One worker of a step.
+pub struct Worker {
+    shared: Arc<Shared>,
+    name: String,
+    target: Box<dyn Session>,
+    route: Box<dyn Route>,
+    limit: BatchLimit,
+    /// Tries of the batch in hand that failed for transient reasons.
+    tries: u32,
+    /// The row that the server named comes alone in the batch after next.
+    alone_next: bool,
+}
+
+/// What became of one turn of the loop.
+enum Turn {
+    /// Rows and checkpoint are committed.
+    Committed,
+    /// The chunk has no more rows.
+    Empty,
+}
+
+impl Worker {
+    /// Connects to the target.
+    pub async fn new(shared: Arc<Shared>, number: u32) -> Result<Worker> {
+        let name = format!("pid {} worker {number}", std::process::id());
+        let target = open(&shared).await?;
+        let route = route(&shared);
+        let limit = BatchLimit::new(shared.job.options.batch_rows);
+        Ok(Worker { shared, name, target, route, limit, tries: 0, alone_next: false })
+    }
+
+    /// Works on chunks until none is left.
+    pub async fn work(mut self) -> Result<()> {
+        loop {
+            if self.shared.stop.is_cancelled() {
+                return Err(interrupted());
+            }
+            let step = self.shared.job.step.clone();
+            let ledger = self.shared.ledger.clone();
+            let claimed = match ledger.claim(self.target.as_mut(), &step, &self.name).await {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    self.reconnect(error, None).await?;
+                    continue;
+                }
+            };
+            let Some(chunk) = claimed else { return Ok(()) };
+            self.chunk(chunk).await.map_err(|error| error.in_step(&step))?;
+        }
+    }
+
+    async fn chunk(&mut self, mut chunk: Chunk) -> Result<()> {
+        self.route.seek(&chunk).await?;
+        loop {
+            if self.shared.stop.is_cancelled() {
+                return Err(interrupted());
+            }
+            match self.batch(&mut chunk).await {
+                Ok(Turn::Committed) => self.tries = 0,
+                Ok(Turn::Empty) => return Ok(()),
+                Err(error) => {
+                    if !self.recover(error, &mut chunk).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// One batch, from what is read to what is committed.
+    async fn batch(&mut self, chunk: &mut Chunk) -> Result<Turn> {
+        let shared = Arc::clone(&self.shared);
+        let (ledger, step) = (&shared.ledger, shared.job.step.as_str());
+        let limit = self.limit.rows();
+        let waiting = self.route.fetch(self.target.as_mut(), limit).await?;
+        if waiting.rows == 0 {
+            ledger.finish_chunk(self.target.as_mut(), step, chunk).await?;
+            return Ok(Turn::Empty);
+        }
+        let waited = tokio::select! {
+            waited = shared.throttle.admit(&shared.emitter, step, waiting.rows, waiting.bytes) => waited,
+            () = shared.stop.cancelled() => return Err(interrupted()),
+        };
+        crate::fail::point("claimed");
+
+        let begun = Instant::now();
+        self.target.begin().await?;
+        crate::fail::point("begun");
+        let transaction = ledger.guard_chunk(self.target.as_mut(), step, chunk).await?;
+        let mut batch = self.route.write(self.target.as_mut(), limit).await?;
+        if chunk.kind != ChunkKind::Range {
+            self.write_the_rest(&mut batch, limit).await?;
+        }
+        crate::fail::point("written");
+        self.commit(chunk, &batch, transaction, begun).await?;
+        self.emit(chunk, &batch, begun, waited);
+        self.grow(&batch);
+        shared.add_rejects(batch.rejects.len() as u64)?;
+        if chunk.kind == ChunkKind::Range { Ok(Turn::Committed) } else { Ok(Turn::Empty) }
+    }
+
+    /// Chunks without keys are one transaction: page after page into the same one.
+    async fn write_the_rest(&mut self, batch: &mut Batch, limit: u64) -> Result<()> {
+        self.route.committed();
+        while self.route.fetch(self.target.as_mut(), limit).await?.rows > 0 {
+            let more = self.route.write(self.target.as_mut(), limit).await?;
+            batch.read += more.read;
+            batch.inserted += more.inserted;
+            batch.skipped += more.skipped;
+            batch.bytes += more.bytes;
+            batch.digests.extend(more.digests);
+            batch.rejects.extend(more.rejects);
+            batch.moved.extend(more.moved);
+            batch.images.extend(more.images);
+            self.route.committed();
+        }
+        Ok(())
+    }
+
+    /// Ledger entries, the compare-and-set, COMMIT. Rows and cursor become true together.
+    async fn commit(
+        &mut self,
+        chunk: &mut Chunk,
+        batch: &Batch,
+        transaction: String,
+        begun: Instant,
+    ) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let (ledger, step) = (&shared.ledger, shared.job.step.as_str());
+        let session = self.target.as_mut();
+        ledger.reject(session, step, chunk, &batch.rejects).await?;
+        ledger.remember_moved(session, step, chunk, &batch.moved).await?;
+        ledger.remember_images(session, step, chunk, &batch.images).await?;
+        if session.dialect().flavor() == crate::sql::Flavor::Postgres {
+            // Deferred constraints speak up here, where the row can still be found.
+            session.script("SET CONSTRAINTS ALL IMMEDIATE").await?;
+        }
+        let checkpoint = Checkpoint {
+            upto: batch.upto.clone(),
+            read: batch.read,
+            inserted: batch.inserted,
+            updated: batch.images.len() as u64,
+            skipped: batch.skipped,
+            rejected: batch.rejects.len() as u64,
+            bytes: batch.bytes,
+            digests: batch.digests.clone(),
+            seconds: begun.elapsed().as_secs_f64(),
+            transaction,
+            last: chunk.kind != ChunkKind::Range,
+        };
+        ledger.checkpoint(session, step, chunk, &checkpoint).await?;
+        crate::fail::point("before_commit");
+        session.commit().await?;
+        crate::fail::point("after_commit");
+        chunk.pos = batch.upto.clone().or_else(|| chunk.pos.clone());
+        chunk.seq += 1;
+        self.route.committed();
+        Ok(())
+    }
+
+    fn emit(&self, chunk: &Chunk, batch: &Batch, begun: Instant, waited: Duration) {
+        let shared = &self.shared;
+        let step = shared.job.step.as_str();
+        let columns = shared.job.source.key.as_ref().map(|key| key.names()).unwrap_or_default();
+        for reject in &batch.rejects {
+            shared.emitter.emit(What::RowRejected {
+                step: step.to_owned(),
+                key: reject.key.to_event(&columns),
+                column: reject.column.clone(),
+                reason: reject.reason.clone(),
+            });
+        }
+        shared.emitter.emit(What::BatchCommitted {
+            step: step.to_owned(),
+            chunk: chunk.number,
+            batch: chunk.seq,
+            rows: batch.read,
+            bytes: batch.bytes,
+            seconds: begun.elapsed().as_secs_f64(),
+            waited_seconds: waited.as_secs_f64(),
+        });
+        crate::fail::point("emitted");
+    }
+
+    fn grow(&mut self, batch: &Batch) {
+        if std::mem::take(&mut self.alone_next) {
+            self.limit.alone();
+        } else if batch.read == 1 && batch.rejects.len() == 1 {
+            self.limit.rejected();
+        } else {
+            self.limit.committed();
+        }
+    }
+
+    /// One arm per class. `false`: the chunk is no longer this worker's.
+    async fn recover(&mut self, error: Error, chunk: &mut Chunk) -> Result<bool> {
+        self.target.rollback().await;
+        match error.class {
+            Class::Retry => self.reconnect(error, Some(chunk.number)).await?,
+            Class::Split if chunk.kind == ChunkKind::Range => {
+                if self.target.broken() {
+                    self.target = open(&self.shared).await?;
+                }
+                return self.split(error, chunk).await;
+            }
+            Class::Split => {
+                return Err(error.hint(
+                    "Without a usable key the rows go in one transaction, and a row that the \
+                     target refuses can't be set aside. Name a unique key with `key = …`.",
+                ));
+            }
+            Class::Lost | Class::Stop => return Err(error),
+        }
+        let ledger = self.shared.ledger.clone();
+        let step = self.shared.job.step.clone();
+        match ledger.reread(self.target.as_mut(), &step, chunk.number).await? {
+            Some(found) => *chunk = found,
+            None => return Ok(false),
+        }
+        self.route.seek(chunk).await?;
+        Ok(true)
+    }
+
+    /// The data was refused: a smaller batch, down to the one row that goes to the rejects in
+    /// the transaction that moves the cursor past it.
+    async fn split(&mut self, error: Error, chunk: &mut Chunk) -> Result<bool> {
+        if !self.route.single_rows() {
+            // The streaming route finds the row; what it writes is the same.
+            self.route = Box::new(Decode::new(Arc::clone(&self.shared)));
+            self.route.seek(chunk).await?;
+            return Ok(true);
+        }
+        let written = self.limit.rows();
+        let waiting = self.route.fetch(self.target.as_mut(), written).await?.rows;
+        if waiting > 1 {
+            self.alone_next = error.row.is_some_and(|row| row > 1 && row <= waiting);
+            self.limit.refused(waiting, error.row);
+            return Ok(true);
+        }
+        let begun = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        self.target.begin().await?;
+        let guard = shared.ledger.guard_chunk(self.target.as_mut(), &shared.job.step, chunk);
+        let transaction = guard.await?;
+        let batch = self.route.reject(&error)?;
+        self.commit(chunk, &batch, transaction, begun).await?;
+        self.emit(chunk, &batch, begun, Duration::ZERO);
+        self.grow(&batch);
+        shared.add_rejects(1)?;
+        Ok(true)
+    }
+
+    /// A new connection after a transient error, with a growing, jittered wait before it.
+    async fn reconnect(&mut self, error: Error, chunk: Option<i64>) -> Result<()> {
+        if error.class != Class::Retry {
+            return Err(error);
+        }
+        let mut last = error;
+        loop {
+            self.tries += 1;
+            if self.tries > self.shared.job.options.retries {
+                last.kind = Kind::Failed;
+                last.class = Class::Stop;
+                return Err(last.hint(
+                    "The retries are used up. What is committed stays; the same command goes \
+                     on from there.",
+                ));
+            }
+            let wait = retry_wait(self.tries);
+            self.shared.emitter.emit(What::BatchRetried {
+                step: self.shared.job.step.clone(),
+                chunk: chunk.unwrap_or(-1),
+                attempt: self.tries,
+                reason: last.to_string(),
+                seconds: wait.as_secs_f64(),
+            });
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.shared.stop.cancelled() => return Err(interrupted()),
+            }
+            match open(&self.shared).await {
+                Ok(session) => {
+                    self.target = session;
+                    return Ok(());
+                }
+                Err(error) if error.class == Class::Retry => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Doubles from a tenth of a second, plus up to as much again, so that workers don't collide
+/// in step.
+fn retry_wait(tries: u32) -> Duration {
+    let base = Duration::from_millis(100) * 2u32.saturating_pow(tries.saturating_sub(1).min(8));
+    let noise = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |now| now.subsec_nanos() % 1000);
+    (base + base * noise / 1000).min(RETRY_WAIT_MAX)
+}
+
+/// A run that was asked to end.
+pub fn interrupted() -> Error {
+    let mut error = Error::stop("interrupted; the batch in hand was finished or rolled back")
+        .hint("`tablelift run` goes on from here.");
+    error.kind = Kind::Interrupted(2);
+    error
+}
+
+async fn open(shared: &Shared) -> Result<Box<dyn Session>> {
+    let label = format!("{}/{}", shared.ledger.plan, shared.job.step);
+    if let Choice::Pushdown(_) = shared.choice {
+        if let Some(session) = shared.target.joint_session(&shared.source, &label).await? {
+            return Ok(session);
+        }
+    }
+    shared.target.session(Access::Write, &label).await
+}
+
+fn route(shared: &Arc<Shared>) -> Box<dyn Route> {
+    match &shared.choice {
+        Choice::Pushdown(list) => Box::new(Pushdown::new(Arc::clone(shared), list.clone())),
+        Choice::Decode(_) => Box::new(Decode::new(Arc::clone(shared))),
+        Choice::Update => Box::new(UpdateRows::new(Arc::clone(shared))),
+    }
+}

@@ -1,0 +1,259 @@
+//! What happens during a run, as one closed set of events with public names. Bars, NDJSON,
+//! the ledger and the summary read the same event.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// One event with its envelope: `event`, `at`, `plan`, `run` and the fields of [`What`].
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// What happened; its tag is the field `event`.
+    #[serde(flatten)]
+    pub what: What,
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// The plan's name.
+    pub plan: String,
+    /// The run's id.
+    pub run: String,
+}
+
+/// The figures of one finished step.
+#[derive(Debug, Clone, Default, Serialize, PartialEq)]
+pub struct StepFigures {
+    /// The step.
+    pub step: String,
+    /// Its kind: copy, seed, update, sql.
+    pub kind: String,
+    /// How rows moved, with the reason, as `decode: …`; empty for `sql`.
+    pub route: String,
+    /// Rows read through the step's cut.
+    pub source_rows: u64,
+    /// A closing `count(*)` of the source, where there is one.
+    pub source_rows_after: Option<u64>,
+    /// Rows of the target table before the step first started.
+    pub before: Option<u64>,
+    /// Rows written (`update`: rows changed).
+    pub copied: u64,
+    /// Of these, rows that were there and were updated (`on_conflict = "update"`).
+    pub updated: u64,
+    /// Rows left alone: there already, or unchanged by an `update`.
+    pub skipped: u64,
+    /// Rows in the rejects.
+    pub rejected: u64,
+    /// Rows of the target table after.
+    pub after: Option<u64>,
+    /// Seconds of work in all processes that took part.
+    pub seconds: f64,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// A run began or went on.
+    RunStarted {
+        /// It goes on where an earlier process stopped.
+        resumed: bool,
+        /// Names of the steps, in order.
+        steps: Vec<String>,
+    },
+    /// A step began or went on.
+    StepStarted {
+        /// The step.
+        step: String,
+        /// Its kind.
+        kind: String,
+        /// The route and its reason.
+        route: String,
+        /// Rows in the step's cut, counted at its start.
+        source_rows: Option<u64>,
+        /// Rows done by earlier processes of this run.
+        done_rows: u64,
+        /// Rows of the target table before.
+        before: Option<u64>,
+    },
+    /// A batch and its checkpoint are committed.
+    BatchCommitted {
+        /// The step.
+        step: String,
+        /// The chunk's number within the step.
+        chunk: i64,
+        /// The batch's number within the chunk.
+        batch: i64,
+        /// Rows read in this batch.
+        rows: u64,
+        /// Bytes of their values.
+        bytes: u64,
+        /// From begin to commit.
+        seconds: f64,
+        /// Time the throttle held it back before.
+        waited_seconds: f64,
+    },
+    /// A row went to the rejects.
+    RowRejected {
+        /// The step.
+        step: String,
+        /// The row's key: a scalar, or an object for a composite key.
+        key: serde_json::Value,
+        /// The column, if one is to blame.
+        column: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// A batch waited.
+    Throttled {
+        /// The step.
+        step: String,
+        /// The signal: rows_per_second, bytes_per_second, batches_per_second, pause_between_batches.
+        signal: String,
+        /// Its value.
+        value: f64,
+        /// Its limit.
+        limit: f64,
+        /// How long.
+        seconds: f64,
+    },
+    /// A transient error; the batch is done again.
+    BatchRetried {
+        /// The step.
+        step: String,
+        /// The chunk.
+        chunk: i64,
+        /// Which try comes next.
+        attempt: u32,
+        /// The error.
+        reason: String,
+        /// Wait before it.
+        seconds: f64,
+    },
+    /// A step is done.
+    StepFinished(StepFigures),
+    /// A check ran.
+    CheckFinished {
+        /// Its name.
+        check: String,
+        /// It holds.
+        ok: bool,
+        /// before or after.
+        when: String,
+        /// What the plan says.
+        expected: String,
+        /// What the database says.
+        actual: String,
+        /// Slower than `warn_over`.
+        slow: bool,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// A protected table was compared with its baseline.
+    ProtectFinished {
+        /// The table.
+        table: String,
+        /// Nothing differs.
+        ok: bool,
+        /// Rows now.
+        rows: u64,
+        /// What differs: kind (missing, extra, different, rows) and key. At most 100 are listed.
+        differences: Vec<Difference>,
+        /// All differences, listed or not.
+        difference_count: u64,
+    },
+    /// A number is not what the plan expects.
+    ExpectationFailed {
+        /// The step.
+        step: String,
+        /// The table.
+        table: String,
+        /// source, before, after, changed, files or conservation.
+        what: String,
+        /// The plan's number.
+        expected: u64,
+        /// The database's number.
+        actual: u64,
+    },
+    /// A batch was taken back.
+    BatchUndone {
+        /// The step.
+        step: String,
+        /// Rows deleted or restored.
+        rows: u64,
+        /// Rows left alone because they changed since, or are gone.
+        kept: u64,
+    },
+    /// A step was taken back.
+    StepUndone {
+        /// The step.
+        step: String,
+        /// Rows deleted or restored.
+        rows: u64,
+        /// Rows left alone because they changed since, or are gone.
+        kept: u64,
+        /// What could not be undone.
+        note: Option<String>,
+    },
+    /// Something that a person should know; nothing is wrong yet.
+    Warning {
+        /// The step, if one is meant.
+        step: Option<String>,
+        /// The text.
+        message: String,
+    },
+    /// The command ends.
+    RunFinished {
+        /// Everything that was expected holds.
+        ok: bool,
+        /// The exit code.
+        exit_code: u8,
+        /// The error, if there was one.
+        error: Option<String>,
+        /// What to do next, if there was an error.
+        hint: Option<String>,
+        /// Figures of each step that is done.
+        steps: Vec<StepFigures>,
+        /// Seconds since this process started the command.
+        seconds: f64,
+    },
+}
+
+/// One difference between a table and its baseline.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub struct Difference {
+    /// missing, extra, different or rows.
+    pub kind: &'static str,
+    /// The row's key; absent where the table has none.
+    pub key: Option<serde_json::Value>,
+}
+
+/// Where events go. Called from several tasks at once; must not block for long.
+pub trait Listener: Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: &Event);
+}
+
+/// The handle that emits events: cheap to clone.
+#[derive(Clone)]
+pub struct Emitter {
+    plan: Arc<str>,
+    run: Arc<str>,
+    listener: Arc<dyn Listener>,
+}
+
+impl Emitter {
+    /// Events of `run` of `plan`, for `listener`.
+    pub fn new(plan: &str, run: &str, listener: Arc<dyn Listener>) -> Self {
+        Emitter { plan: plan.into(), run: run.into(), listener }
+    }
+
+    /// Emits one event, stamped with the current time.
+    pub fn emit(&self, what: What) {
+        let event = Event {
+            what,
+            at: jiff::Timestamp::now().to_string(),
+            plan: self.plan.to_string(),
+            run: self.run.to_string(),
+        };
+        self.listener.event(&event);
+    }
+}

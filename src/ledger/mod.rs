@@ -1,0 +1,196 @@
+//! What happened: the only SQL on our own tables. They live in the target, so that a batch's
+//! rows and its checkpoint commit in one transaction.
+
+pub mod chunks;
+pub mod history;
+pub mod rows;
+pub mod tables;
+
+use crate::db::Session;
+use crate::error::{Error, Result};
+use crate::sql::{Dialect, Statement};
+use crate::value::{Row, Value};
+
+/// The ledger of one plan, as seen by one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    /// The target's SQL.
+    pub dialect: &'static dyn Dialect,
+    /// The plan's name.
+    pub plan: String,
+    /// The run's id.
+    pub run: String,
+    /// The epoch under which this process owns the plan; 0 owns nothing.
+    pub epoch: i64,
+}
+
+/// A run as the ledger knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// running, stopped, failed, done, differs, rolling back, rolled back.
+    pub state: String,
+    /// Identity of the source database at the start.
+    pub source: String,
+    /// Identity of the target database at the start.
+    pub target: String,
+    /// RFC 3339.
+    pub started_at: String,
+    /// RFC 3339; empty while it goes on.
+    pub finished_at: Option<String>,
+    /// The last error.
+    pub error: Option<String>,
+}
+
+/// The text of a value that the ledger's own queries gave.
+pub fn text(value: &Value) -> String {
+    value.to_text().unwrap_or_default()
+}
+
+/// The number of a value that the ledger's own queries gave; 0 for NULL.
+pub fn number(value: &Value) -> i64 {
+    match value {
+        Value::Int(i) => *i,
+        other => other.to_text().and_then(|text| text.parse().ok()).unwrap_or(0),
+    }
+}
+
+/// The same, for counts.
+pub fn unsigned(value: &Value) -> u64 {
+    u64::try_from(number(value)).unwrap_or(0)
+}
+
+impl Ledger {
+    /// The quoted name of one of our tables.
+    pub fn table(&self, name: &str) -> String {
+        self.dialect.ledger(name).sql()
+    }
+
+    /// Whether the ledger is there at all.
+    pub async fn exists(session: &mut dyn Session) -> Result<bool> {
+        let name = session.dialect().ledger("runs");
+        Ok(session.table(&name).await?.is_some())
+    }
+
+    /// Takes the plan over: every batch of an earlier owner that is still on its way either
+    /// commits before this returns, or fails its guard afterwards.
+    pub async fn take_lease(&mut self, session: &mut dyn Session, mode: &str) -> Result<()> {
+        let lease = self.table("lease");
+        session.begin().await?;
+        let owner = format!("pid {}", std::process::id());
+        let ensure = Statement::new(format!(
+            "INSERT INTO {lease} (plan, epoch, owner, mode, taken_at) \
+             VALUES ($1, 0, $2, $3, {}) ON CONFLICT (plan) DO NOTHING",
+            self.dialect.now()
+        ))
+        .bind(self.plan.as_str())
+        .bind(owner.as_str())
+        .bind(mode);
+        session.execute(&ensure).await?;
+        let take = Statement::new(format!(
+            "UPDATE {lease} SET epoch = epoch + 1, owner = $1, mode = $2, taken_at = {} \
+             WHERE plan = $3 RETURNING epoch",
+            self.dialect.now()
+        ))
+        .bind(owner.as_str())
+        .bind(mode)
+        .bind(self.plan.as_str());
+        let rows = session.rows(&take).await?;
+        let row = rows.first().and_then(|row| row.first());
+        self.epoch = row.map(number).ok_or_else(|| Error::stop("the lease row is missing"))?;
+        session.commit().await
+    }
+
+    /// Inside a transaction: fails unless this process still owns the plan, and keeps it so
+    /// until commit.
+    pub async fn guard(&self, session: &mut dyn Session) -> Result<()> {
+        let share = match self.dialect.lock_guard() {
+            "" => "",
+            _ => " FOR SHARE",
+        };
+        let ask = Statement::new(format!(
+            "SELECT epoch FROM {} WHERE plan = $1{share}",
+            self.table("lease")
+        ))
+        .bind(self.plan.as_str());
+        let rows = session.rows(&ask).await?;
+        self.check_epoch(rows.first().and_then(|row| row.first()))
+    }
+
+    fn check_epoch(&self, found: Option<&Value>) -> Result<()> {
+        if found.map(number) == Some(self.epoch) {
+            return Ok(());
+        }
+        Err(Error::held("another runner has taken this plan over")
+            .hint("See what it does with `tablelift status`."))
+    }
+
+    /// The newest run of the plan.
+    pub async fn newest_run(&self, session: &mut dyn Session) -> Result<Option<Run>> {
+        let ask = Statement::new(format!(
+            "SELECT id, state, source, target, started_at, finished_at, error FROM {} \
+             WHERE plan = $1 ORDER BY started_at DESC, id DESC LIMIT 1",
+            self.table("runs")
+        ))
+        .bind(self.plan.as_str());
+        Ok(session.rows(&ask).await?.first().map(run_of))
+    }
+
+    /// Writes a new run and makes it this ledger's.
+    pub async fn start_run(
+        &mut self,
+        session: &mut dyn Session,
+        source: &str,
+        target: &str,
+        checksum: &str,
+    ) -> Result<()> {
+        self.run = uuid::Uuid::now_v7().to_string();
+        let insert = Statement::new(format!(
+            "INSERT INTO {} (id, plan, state, source, target, plan_checksum, tool_version, started_at) \
+             VALUES ($1, $2, 'running', $3, $4, $5, $6, {})",
+            self.table("runs"),
+            self.dialect.now()
+        ))
+        .bind(self.run.as_str())
+        .bind(self.plan.as_str())
+        .bind(source)
+        .bind(target)
+        .bind(checksum)
+        .bind(env!("CARGO_PKG_VERSION"));
+        session.execute(&insert).await?;
+        Ok(())
+    }
+
+    /// Sets the run's state; `finished` stamps the time.
+    pub async fn set_run(
+        &self,
+        session: &mut dyn Session,
+        state: &str,
+        error: Option<String>,
+        finished: bool,
+    ) -> Result<()> {
+        let stamp = if finished { self.dialect.now() } else { "NULL" };
+        let update = Statement::new(format!(
+            "UPDATE {} SET state = $1, error = $2, finished_at = {stamp} WHERE id = $3",
+            self.table("runs")
+        ))
+        .bind(state)
+        .bind(error)
+        .bind(self.run.as_str());
+        session.execute(&update).await?;
+        Ok(())
+    }
+}
+
+fn run_of(row: &Row) -> Run {
+    Run {
+        id: text(&row[0]),
+        state: text(&row[1]),
+        source: text(&row[2]),
+        target: text(&row[3]),
+        started_at: text(&row[4]),
+        finished_at: row[5].to_text(),
+        error: row[6].to_text(),
+    }
+}

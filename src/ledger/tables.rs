@@ -1,0 +1,249 @@
+//! The documented schema of the ledger, for each dialect.
+
+use super::Ledger;
+use crate::db::Session;
+use crate::error::{Error, Result};
+use crate::sql::{Dialect, Flavor, Statement};
+
+/// Version of this schema; an older tool refuses a newer ledger and the other way round.
+pub const FORMAT: i64 = 1;
+
+/// One column: name, type letter (i integer, t text, b bytes, f float), suffix.
+type ColumnSpec = (&'static str, char, &'static str);
+
+/// One table: name, columns, primary key.
+type TableSpec = (&'static str, &'static [ColumnSpec], &'static str);
+
+/// The tables, in order. Comments for people stand in docs/ledger.md.
+const TABLES: &[TableSpec] = &[
+    ("meta", &[("format", 'i', "NOT NULL")], "format"),
+    (
+        "lease",
+        &[
+            ("plan", 't', "NOT NULL"),
+            ("epoch", 'i', "NOT NULL"),
+            ("owner", 't', "NOT NULL"),
+            ("mode", 't', "NOT NULL"),
+            ("taken_at", 't', "NOT NULL"),
+        ],
+        "plan",
+    ),
+    (
+        "runs",
+        &[
+            ("id", 't', "NOT NULL"),
+            ("plan", 't', "NOT NULL"),
+            ("state", 't', "NOT NULL"),
+            ("source", 't', "NOT NULL"),
+            ("target", 't', "NOT NULL"),
+            ("plan_checksum", 't', "NOT NULL"),
+            ("tool_version", 't', "NOT NULL"),
+            ("started_at", 't', "NOT NULL"),
+            ("finished_at", 't', ""),
+            ("error", 't', ""),
+        ],
+        "id",
+    ),
+    (
+        "steps",
+        &[
+            ("run", 't', "NOT NULL"),
+            ("step", 't', "NOT NULL"),
+            ("position", 'i', "NOT NULL"),
+            ("kind", 't', "NOT NULL"),
+            ("checksum", 't', "NOT NULL"),
+            ("spec", 't', "NOT NULL"),
+            ("state", 't', "NOT NULL"),
+            ("route", 't', "NOT NULL DEFAULT ''"),
+            ("target_table", 't', ""),
+            ("columns", 't', ""),
+            ("source_rows", 'i', ""),
+            ("source_rows_after", 'i', ""),
+            ("before_rows", 'i', ""),
+            ("after_rows", 'i', ""),
+            ("files", 'i', ""),
+            ("started_at", 't', ""),
+            ("finished_at", 't', ""),
+        ],
+        "run, step",
+    ),
+    (
+        "chunks",
+        &[
+            ("run", 't', "NOT NULL"),
+            ("step", 't', "NOT NULL"),
+            ("chunk", 'i', "NOT NULL"),
+            ("kind", 't', "NOT NULL"),
+            ("lo", 't', ""),
+            ("hi", 't', ""),
+            ("pos", 't', ""),
+            ("seq", 'i', "NOT NULL"),
+            ("state", 't', "NOT NULL"),
+            ("owner_epoch", 'i', "NOT NULL"),
+            ("owner", 't', "NOT NULL"),
+        ],
+        "run, step, chunk",
+    ),
+    (
+        "batches",
+        &[
+            ("run", 't', "NOT NULL"),
+            ("step", 't', "NOT NULL"),
+            ("chunk", 'i', "NOT NULL"),
+            ("seq", 'i', "NOT NULL"),
+            ("after_key", 't', ""),
+            ("last_key", 't', ""),
+            ("read_rows", 'i', "NOT NULL"),
+            ("inserted", 'i', "NOT NULL"),
+            ("updated", 'i', "NOT NULL"),
+            ("skipped", 'i', "NOT NULL"),
+            ("rejected", 'i', "NOT NULL"),
+            ("bytes", 'i', "NOT NULL"),
+            ("seconds", 'f', "NOT NULL"),
+            ("transaction_id", 't', "NOT NULL"),
+            ("digests", 'b', ""),
+            ("committed_at", 't', "NOT NULL"),
+            ("undone", 'i', "NOT NULL DEFAULT 0"),
+        ],
+        "run, step, chunk, seq",
+    ),
+    (
+        "rejects",
+        &[
+            ("run", 't', "NOT NULL"),
+            ("step", 't', "NOT NULL"),
+            ("chunk", 'i', "NOT NULL"),
+            ("seq", 'i', "NOT NULL"),
+            ("number", 'i', "NOT NULL"),
+            ("row_key", 't', "NOT NULL"),
+            ("column_name", 't', ""),
+            ("column_type", 't', ""),
+            ("reason", 't', "NOT NULL"),
+            ("row_data", 't', "NOT NULL"),
+            ("rejected_at", 't', "NOT NULL"),
+        ],
+        "run, step, chunk, seq, number",
+    ),
+    (
+        "moved",
+        &[
+            ("run", 't', "NOT NULL"),
+            ("step", 't', "NOT NULL"),
+            ("source_key", 't', "NOT NULL"),
+            ("target_key", 't', "NOT NULL"),
+            ("chunk", 'i', "NOT NULL"),
+            ("seq", 'i', "NOT NULL"),
+        ],
+        "run, step, source_key",
+    ),
+    (
+        "before_images",
+        &[
+            ("run", 't', "NOT NULL"),
+            ("step", 't', "NOT NULL"),
+            ("chunk", 'i', "NOT NULL"),
+            ("seq", 'i', "NOT NULL"),
+            ("target_key", 't', "NOT NULL"),
+            ("image", 't', "NOT NULL"),
+            ("mark", 'b', ""),
+            ("restored_by", 't', ""),
+        ],
+        "run, step, chunk, seq, target_key",
+    ),
+    (
+        "baseline",
+        &[
+            ("run", 't', "NOT NULL"),
+            ("table_name", 't', "NOT NULL"),
+            ("row_count", 'i', ""),
+            ("protected", 'i', "NOT NULL"),
+            ("columns", 't', ""),
+            ("key_columns", 't', ""),
+        ],
+        "run, table_name",
+    ),
+    (
+        "baseline_blocks",
+        &[
+            ("run", 't', "NOT NULL"),
+            ("table_name", 't', "NOT NULL"),
+            ("block", 'i', "NOT NULL"),
+            ("last_key", 't', ""),
+            ("keys", 't', "NOT NULL"),
+            ("digests", 'b', "NOT NULL"),
+        ],
+        "run, table_name, block",
+    ),
+    (
+        "events",
+        &[
+            ("run", 't', "NOT NULL"),
+            ("number", 'i', "NOT NULL"),
+            ("at", 't', "NOT NULL"),
+            ("event", 't', "NOT NULL"),
+            ("body", 't', "NOT NULL"),
+        ],
+        "run, number",
+    ),
+];
+
+/// SQL that creates the ledger where it is missing.
+pub fn create(dialect: &dyn Dialect) -> String {
+    let types = dialect.ledger_types();
+    let mut sql = String::new();
+    if dialect.flavor() == Flavor::Postgres {
+        sql.push_str("CREATE SCHEMA IF NOT EXISTS tablelift;\n");
+    }
+    for (name, columns, key) in TABLES {
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|(column, letter, suffix)| {
+                let ty = match letter {
+                    'i' => types.int,
+                    'b' => types.bytes,
+                    'f' => types.float,
+                    _ => types.text,
+                };
+                format!("{column} {ty} {suffix}")
+            })
+            .collect();
+        sql.push_str(&format!(
+            "CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({key}));\n",
+            dialect.ledger(name).sql(),
+            columns.join(", ")
+        ));
+    }
+    sql.push_str(&format!(
+        "INSERT INTO {0} (format) SELECT {FORMAT} WHERE NOT EXISTS (SELECT 1 FROM {0});\n",
+        dialect.ledger("meta").sql()
+    ));
+    sql
+}
+
+/// Creates the ledger where it is missing and refuses one of another format.
+pub async fn install(session: &mut dyn Session) -> Result<()> {
+    if !Ledger::exists(session).await? {
+        let sql = create(session.dialect());
+        session.begin().await?;
+        if let Err(mut error) = session.script(&sql).await {
+            session.rollback().await;
+            error.message = format!("can't create the ledger in the target: {}", error.message);
+            error.kind = crate::error::Kind::Invalid;
+            return Err(error.hint(
+                "The role needs CREATE on the database, or somebody creates the schema \
+                 `tablelift` and grants it to the role.",
+            ));
+        }
+        session.commit().await?;
+    }
+    let meta = session.dialect().ledger("meta").sql();
+    let format = crate::db::scalar(session, &Statement::new(format!("SELECT format FROM {meta}")));
+    let format = super::number(&format.await?);
+    if format != FORMAT {
+        return Err(Error::invalid(format!(
+            "the ledger has format {format}, this tablelift knows format {FORMAT}"
+        ))
+        .hint("Use the version of tablelift that started the run."));
+    }
+    Ok(())
+}

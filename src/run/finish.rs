@@ -1,0 +1,235 @@
+//! The end of a command: proof, the run's state, rollback, the before/after table.
+
+use super::start::{self, Started};
+use super::{Outcome, Runner, TableCounts, rollback};
+use crate::db::{Access, Session, count};
+use crate::error::{Error, Kind, Result};
+use crate::event::{StepFigures, What};
+use crate::ledger::history::StepRecord;
+use crate::plan::When;
+use crate::sql::TableName;
+use crate::verify::{checks, protect};
+
+async fn session(started: &Started, label: &str) -> Result<Box<dyn Session>> {
+    let label = format!("{}/{label}", started.context.plan.name);
+    started.context.target.session(Access::Write, &label).await
+}
+
+/// Steps of the plan that are not done.
+pub async fn steps_left(started: &Started) -> Result<usize> {
+    let mut session = session(started, "status").await?;
+    let records = started.context.ledger.steps(session.as_mut()).await?;
+    let done = |name: &str| {
+        records.iter().any(|record| record.step == name && record.state == "done")
+    };
+    Ok(started.context.plan.steps.iter().filter(|step| !done(&step.name)).count())
+}
+
+/// Protected tables and checks; 0, or 3 when something differs.
+pub async fn prove(runner: &Runner, started: &mut Started) -> Result<u8> {
+    let plan = &runner.plan;
+    let context = &started.context;
+    let mut session = session(started, "verify").await?;
+    let session = session.as_mut();
+    crate::fail::point("verify");
+    let mut ok = counts_hold(runner, started, session).await?;
+    for protected in &plan.protect {
+        let found =
+            protect::compare(session, &context.ledger, protected, protected.allow_inserts).await?;
+        ok &= found.count == 0;
+        context.emitter.emit(What::ProtectFinished {
+            table: protected.table.clone(),
+            ok: found.count == 0,
+            rows: found.rows,
+            differences: found.differences,
+            difference_count: found.count,
+        });
+    }
+    for check in plan.checks.iter().filter(|check| check.when.after()) {
+        ok &= checks::run(session, check, When::After, &context.emitter).await?;
+    }
+    Ok(if ok { 0 } else { 3 })
+}
+
+/// The target's counts against the ledger: each table's last step says how many rows it left.
+async fn counts_hold(
+    runner: &Runner,
+    started: &Started,
+    session: &mut dyn Session,
+) -> Result<bool> {
+    let context = &started.context;
+    let records = context.ledger.steps(session).await?;
+    let mut ok = true;
+    for (at, record) in records.iter().enumerate() {
+        let (Some(table), Some(after)) = (&record.target_table, record.after_rows) else { continue };
+        let later = records[at + 1..].iter().any(|other| other.target_table.as_ref() == Some(table));
+        let step = runner.plan.step(&record.step);
+        let may_grow = step.is_some_and(|step| step.options.allow_inserts);
+        if later || record.state != "done" || may_grow {
+            continue;
+        }
+        let Some(found) = session.table(&TableName::bare(table)).await? else { continue };
+        let now = count(session, &found.name.sql()).await?;
+        if now != after {
+            ok = false;
+            context.emitter.emit(What::ExpectationFailed {
+                step: record.step.clone(),
+                table: table.clone(),
+                what: "after".to_owned(),
+                expected: after,
+                actual: now,
+            });
+        }
+    }
+    Ok(ok)
+}
+
+/// Writes down how the run ended; takes it back if the plan says so.
+pub async fn close(runner: &Runner, started: &mut Started, result: Result<u8>) -> Result<u8> {
+    let mut session = match session(started, "close").await {
+        Ok(session) => session,
+        // The target is away: the ledger keeps saying `running`, and the next run resumes.
+        Err(_) => return result,
+    };
+    let ledger = started.context.ledger.clone();
+    let (state, error, finished) = match &result {
+        Ok(0) if steps_left(started).await? > 0 => ("stopped", None, false),
+        Ok(0) => ("done", None, true),
+        Ok(_) => ("differs", None, true),
+        Err(error) => match error.kind {
+            Kind::Held => return result,
+            Kind::Interrupted(_) => ("stopped", None, false),
+            Kind::Differs => ("differs", Some(error.to_string()), false),
+            _ => ("failed", Some(error.to_string()), false),
+        },
+    };
+    ledger.set_run(session.as_mut(), state, error.clone(), finished).await?;
+    ledger.log(session.as_mut(), "run_ended", &format!("{{\"state\":\"{state}\"}}")).await?;
+    drop(session);
+    let failure = match &result {
+        Ok(3) => Some(Error::differs("a check, a count or a protected table differs")),
+        Err(error) => Some(error.clone()),
+        Ok(_) => None,
+    };
+    if let Some(error) = failure.filter(|error| runner.rolls_back_on(error)) {
+        started.context.emitter.emit(What::Warning {
+            step: error.place.step.clone(),
+            message: "on_failure = \"rollback\": the run is taken back".to_owned(),
+        });
+        let mut session = self::session(started, "rollback").await?;
+        started.records = ledger.steps(session.as_mut()).await?;
+        roll_back(runner, started).await?;
+    }
+    result
+}
+
+/// Takes back the run, or one step of it.
+pub async fn roll_back(runner: &Runner, started: &mut Started) -> Result<u8> {
+    let only = runner.settings.step.as_deref();
+    if let Some(only) = only {
+        nothing_after(&started.records, only)?;
+    }
+    let mut session = session(started, "rollback").await?;
+    let context = &started.context;
+    if only.is_none() {
+        context.ledger.set_run(session.as_mut(), "rolling back", None, false).await?;
+    }
+    let mut kept = 0;
+    let mut notes = false;
+    let records: Vec<StepRecord> = started.records.iter().rev().cloned().collect();
+    for record in &records {
+        let wanted = only.is_none_or(|only| only == record.step);
+        if !wanted || record.state == "rolled back" {
+            continue;
+        }
+        let undone = rollback::step(context, record).await?;
+        kept += undone.kept;
+        notes |= undone.note.is_some();
+    }
+    if only.is_some() {
+        for record in records.iter().filter(|record| only == Some(record.step.as_str())) {
+            context.ledger.forget_step_rows(session.as_mut(), &record.step).await?;
+        }
+        context.ledger.set_run(session.as_mut(), "stopped", None, false).await?;
+    } else {
+        context.ledger.set_run(session.as_mut(), "rolled back", None, true).await?;
+    }
+    context.ledger.log(session.as_mut(), "rolled_back", &format!("{{\"kept\":{kept}}}")).await?;
+    Ok(if kept > 0 || notes { 3 } else { 0 })
+}
+
+/// A step can be taken back alone only when no later step has run.
+fn nothing_after(records: &[StepRecord], only: &str) -> Result<()> {
+    let at = records.iter().position(|record| record.step == only).ok_or_else(|| {
+        Error::invalid(format!("the step `{only}` has not run"))
+            .hint("See what has run with `tablelift status`.")
+    })?;
+    match records[at + 1..].iter().rfind(|record| record.state != "rolled back") {
+        None => Ok(()),
+        Some(later) => Err(Error::invalid(format!("the step `{}` ran after it", later.step))
+            .in_step(only)
+            .hint(format!("Take that one back first: tablelift rollback --step {}", later.step))),
+    }
+}
+
+/// What a rollback would do.
+pub async fn rollback_preview(runner: &Runner) -> Result<Outcome> {
+    let started = start::look_on(runner).await?;
+    let context = &started.context;
+    let mut session = session(&started, "rollback").await?;
+    for record in started.records.iter().rev() {
+        let wanted = runner.settings.step.as_ref().is_none_or(|only| *only == record.step);
+        if !wanted || record.state == "rolled back" {
+            continue;
+        }
+        let totals = context.ledger.totals(session.as_mut(), &record.step).await?;
+        let note = (record.kind == "sql").then(|| {
+            let step = context.plan.step(&record.step);
+            match step.map(|step| &step.kind) {
+                Some(crate::plan::StepKind::Sql(sql)) if sql.undo.is_some() => {
+                    format!("would run: {}", sql.undo.clone().unwrap_or_default())
+                }
+                _ => "it has no `undo`; what it did would stay".to_owned(),
+            }
+        });
+        context.emitter.emit(What::StepUndone {
+            step: record.step.clone(),
+            rows: totals.inserted + totals.updated,
+            kept: 0,
+            note,
+        });
+    }
+    let steps = all_figures(&started).await?;
+    let tables = table_counts(&started).await?;
+    Ok(Outcome { exit_code: 0, steps, tables })
+}
+
+/// Figures of every step that ran.
+pub async fn all_figures(started: &Started) -> Result<Vec<StepFigures>> {
+    let mut session = session(started, "figures").await?;
+    let ledger = &started.context.ledger;
+    let mut out = Vec::new();
+    for record in ledger.steps(session.as_mut()).await? {
+        if record.state != "rolled back" {
+            out.push(ledger.figures(session.as_mut(), &record).await?);
+        }
+    }
+    Ok(out)
+}
+
+/// Counts of every table that the plan writes or protects, at the baseline and now.
+pub async fn table_counts(started: &Started) -> Result<Vec<TableCounts>> {
+    let mut session = session(started, "count").await?;
+    let session = session.as_mut();
+    let mut out = Vec::new();
+    for (table, before, protected) in
+        protect::baseline_tables(session, &started.context.ledger).await?
+    {
+        let after = match session.table(&TableName::bare(table.as_str())).await? {
+            Some(found) => Some(count(session, &found.name.sql()).await?),
+            None => None,
+        };
+        out.push(TableCounts { table, before, after, protected });
+    }
+    Ok(out)
+}

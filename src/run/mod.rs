@@ -1,0 +1,282 @@
+//! The conductor: preflight, baseline, steps in order, resume, rollback. One method for each
+//! command that touches a database.
+
+mod dry_run;
+mod finish;
+pub mod preflight;
+mod rollback;
+mod start;
+mod status;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Kind, Result};
+use crate::event::{Emitter, Listener, StepFigures, What};
+use crate::plan::{OnFailure, Plan, StepKind};
+use crate::steps::{self, StepContext};
+
+use self::start::Started;
+
+/// Everything that a command may set, beyond the plan.
+pub struct Settings {
+    /// Only this step.
+    pub step: Option<String>,
+    /// Overrides every step's `workers`.
+    pub workers: Option<u32>,
+    /// Cancelled when a person or the system asks the run to end: the batch in hand is
+    /// finished or rolled back, then the command returns an interrupted error.
+    pub stop: CancellationToken,
+    /// Where events go.
+    pub listener: Arc<dyn Listener>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// 0, or 3 when something differs.
+    pub exit_code: u8,
+    /// Figures of each step that is done, in plan order.
+    pub steps: Vec<StepFigures>,
+    /// Counts of every table that the plan writes or protects, before the run and now.
+    pub tables: Vec<TableCounts>,
+}
+
+/// One line of the before/after/change table.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct TableCounts {
+    /// The table.
+    pub table: String,
+    /// Rows at the baseline; `None`: the table did not exist.
+    pub before: Option<u64>,
+    /// Rows now; `None`: the table does not exist.
+    pub after: Option<u64>,
+    /// Listed under `[[protect]]`.
+    pub protected: bool,
+}
+
+/// One line of `check`'s list.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// error, warning or ok.
+    pub level: Level,
+    /// The step or table it is about.
+    pub subject: String,
+    /// What was found.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Line in the plan file, where there is one.
+    pub line: Option<usize>,
+    /// A count or content finding: exit code 3 instead of 2.
+    pub differs: bool,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Looked at, and fine.
+    Ok,
+    /// Works, but a person should know.
+    Warning,
+    /// The run would be refused.
+    Error,
+}
+
+/// What a dry run shows for one step.
+#[derive(Debug, Clone, Serialize)]
+pub struct Preview {
+    /// The step.
+    pub step: String,
+    /// Its kind.
+    pub kind: String,
+    /// The route and its reason.
+    pub route: String,
+    /// The SQL of one batch, or of the step.
+    pub sql: Vec<String>,
+    /// Rows in the cut.
+    pub source_rows: Option<u64>,
+    /// Rows of the target table now.
+    pub before: Option<u64>,
+    /// Up to three mapped rows: target column and text, NULL as `None`.
+    pub samples: Vec<Vec<(String, Option<String>)>>,
+    /// Findings of this step.
+    pub notes: Vec<String>,
+}
+
+/// What `status` shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The plan's name.
+    pub plan: String,
+    /// The run's id; `None`: never started.
+    pub run: Option<String>,
+    /// never started, running, stopped, failed, done, differs, rolled back.
+    pub state: String,
+    /// A process holds the plan right now.
+    pub held: bool,
+    /// When the run started, RFC 3339.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// The last error.
+    pub error: Option<String>,
+    /// Every step of the plan, in order.
+    pub steps: Vec<StepStatus>,
+}
+
+/// One step in `status`.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepStatus {
+    /// The figures so far.
+    #[serde(flatten)]
+    pub figures: StepFigures,
+    /// pending, running, done, rolled back.
+    pub state: String,
+    /// Rows in the cut as counted at the start.
+    pub expected_rows: Option<u64>,
+    /// Chunks, done and in all.
+    pub chunks_done: u64,
+    /// Chunks in all.
+    pub chunks: u64,
+}
+
+/// Runs commands of one plan.
+pub struct Runner {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Settings of the command.
+    pub settings: Settings,
+}
+
+impl Runner {
+    /// A runner of `plan`.
+    pub fn new(plan: Plan, settings: Settings) -> Runner {
+        Runner { plan: Arc::new(plan), settings }
+    }
+
+    /// `tablelift check`: looks at both databases and changes nothing.
+    pub async fn check(&self) -> Result<Vec<Finding>> {
+        let databases = preflight::Databases::open(&self.plan)?;
+        let skip = status::done_steps(&self.plan, &databases).await?;
+        Ok(preflight::look(&self.plan, &databases, &skip).await?.findings)
+    }
+
+    /// `tablelift run`: runs the plan, or resumes it where it stopped.
+    pub async fn run(&self) -> Result<Outcome> {
+        let begun = std::time::Instant::now();
+        let mut started = match start::start(self).await {
+            Ok(started) => started,
+            Err(error) => {
+                let emitter =
+                    Emitter::new(&self.plan.name, "", Arc::clone(&self.settings.listener));
+                emitter.emit(ended(&Err(error.clone()), &[], begun));
+                return Err(error);
+            }
+        };
+        let result = self.steps_and_proof(&mut started).await;
+        let result = finish::close(self, &mut started, result).await;
+        let steps = finish::all_figures(&started).await.unwrap_or_default();
+        started.context.emitter.emit(ended(&result, &steps, begun));
+        let exit_code = result?;
+        let tables = finish::table_counts(&started).await?;
+        Ok(Outcome { exit_code, steps, tables })
+    }
+
+    /// Steps in order, then the closing proof; 0, or 3 when something differs.
+    async fn steps_and_proof(&self, started: &mut Started) -> Result<u8> {
+        let context = &started.context;
+        for (position, step) in self.plan.steps.iter().enumerate() {
+            let record = started.records.iter().find(|record| record.step == step.name);
+            if record.is_some_and(|record| record.state == "done") {
+                continue;
+            }
+            if self.settings.step.as_ref().is_some_and(|only| *only != step.name) {
+                continue;
+            }
+            if self.settings.stop.is_cancelled() {
+                return Err(crate::engine::worker::interrupted());
+            }
+            let ran = match &step.kind {
+                StepKind::Sql(sql) => {
+                    steps::sql::run(context, position, step, sql, record).await
+                }
+                _ => steps::rows::run(context, position, step, record).await,
+            };
+            ran.map_err(|error| error.in_step(&step.name))?;
+        }
+        if finish::steps_left(started).await? > 0 {
+            // Only one step was asked for: the proof waits for the others.
+            return Ok(0);
+        }
+        finish::prove(self, started).await
+    }
+
+    /// `tablelift run --dry-run`: changes nothing.
+    pub async fn dry_run(&self) -> Result<Vec<Preview>> {
+        dry_run::preview(self).await
+    }
+
+    /// `tablelift status`.
+    pub async fn status(&self) -> Result<Status> {
+        status::status(&self.plan).await
+    }
+
+    /// `tablelift verify`: counts, protected tables, checks.
+    pub async fn verify(&self) -> Result<Outcome> {
+        let begun = std::time::Instant::now();
+        let mut started = start::look_on(self).await?;
+        let result = finish::prove(self, &mut started).await;
+        let steps = finish::all_figures(&started).await?;
+        started.context.emitter.emit(ended(&result, &steps, begun));
+        let exit_code = result?;
+        let tables = finish::table_counts(&started).await?;
+        Ok(Outcome { exit_code, steps, tables })
+    }
+
+    /// `tablelift rollback`: takes back exactly what the run wrote. With `dry`, says what it
+    /// would do and changes nothing.
+    pub async fn rollback(&self, dry: bool) -> Result<Outcome> {
+        let begun = std::time::Instant::now();
+        if dry {
+            return finish::rollback_preview(self).await;
+        }
+        let mut started = start::take_for_rollback(self).await?;
+        let result = finish::roll_back(self, &mut started).await;
+        let steps = finish::all_figures(&started).await.unwrap_or_default();
+        started.context.emitter.emit(ended(&result, &steps, begun));
+        let exit_code = result?;
+        let tables = finish::table_counts(&started).await?;
+        Ok(Outcome { exit_code, steps, tables })
+    }
+
+    /// Whether a failure with this error takes the run back at once.
+    fn rolls_back_on(&self, error: &Error) -> bool {
+        if matches!(error.kind, Kind::Interrupted(_) | Kind::Held | Kind::Invalid) {
+            return false;
+        }
+        let failed = error.place.step.as_deref().and_then(|name| self.plan.step(name));
+        match failed {
+            Some(step) => step.options.on_failure == OnFailure::Rollback,
+            None => self.plan.steps.iter().any(|step| step.options.on_failure == OnFailure::Rollback),
+        }
+    }
+}
+
+fn ended(result: &Result<u8>, steps: &[StepFigures], begun: std::time::Instant) -> What {
+    let (exit_code, error, hint) = match result {
+        Ok(code) => (*code, None, None),
+        Err(error) => (error.exit_code(), Some(error.to_string()), error.hint.clone()),
+    };
+    What::RunFinished {
+        ok: exit_code == 0,
+        exit_code,
+        error,
+        hint,
+        steps: steps.to_vec(),
+        seconds: begun.elapsed().as_secs_f64(),
+    }
+}

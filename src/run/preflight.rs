@@ -1,0 +1,304 @@
+//! Looks at both databases before anything is touched: every step is bound, every count that
+//! is known at the start compared. Schema steps run inside a transaction that is rolled back,
+//! so that later steps are bound to tables which do not exist yet.
+
+use std::collections::HashSet;
+
+use crate::db::{Access, Database, Session, count};
+use crate::error::{Error, Kind, Result};
+use crate::plan::{Plan, StepKind};
+use crate::sql::TableName;
+use crate::steps::bind::{self, Bound, Ends};
+
+use super::{Finding, Level};
+
+/// Both databases of a plan.
+pub struct Databases {
+    /// Where rows come from.
+    pub source: Database,
+    /// Where rows go.
+    pub target: Database,
+}
+
+impl Databases {
+    /// Understands both URLs.
+    pub fn open(plan: &Plan) -> Result<Databases> {
+        let file = plan.file.display().to_string();
+        let source = Database::open(&plan.source, &plan.dir)
+            .map_err(|error| error.at_line(&file, plan.source.line))?;
+        let target = Database::open(&plan.target, &plan.dir)
+            .map_err(|error| error.at_line(&file, plan.target.line))?;
+        Ok(Databases { source, target })
+    }
+}
+
+/// What preflight knows after it has looked at everything.
+#[derive(Default)]
+pub struct Report {
+    /// Findings, in plan order.
+    pub findings: Vec<Finding>,
+    /// Steps that could be bound, with the count of their target table if it is known.
+    pub bound: Vec<(usize, Bound, Option<u64>, Option<u64>)>,
+}
+
+impl Report {
+    /// The first error, with all others in its message; `None`: the run may start.
+    pub fn error(&self, plan: &Plan) -> Option<Error> {
+        let errors: Vec<&Finding> =
+            self.findings.iter().filter(|finding| finding.level == Level::Error).collect();
+        let first = errors.first()?;
+        let lines: Vec<String> = errors
+            .iter()
+            .map(|finding| format!("{}: {}", finding.subject, finding.message))
+            .collect();
+        let mut error = Error::invalid(lines.join("\n  "));
+        if errors.iter().all(|finding| finding.differs) {
+            error.kind = Kind::Differs;
+        }
+        error.hint = first.help.clone();
+        if let Some(line) = first.line {
+            error = error.at_line(&plan.file.display().to_string(), line);
+        }
+        Some(error)
+    }
+
+    fn add(&mut self, level: Level, subject: &str, message: String, line: Option<usize>) {
+        self.findings.push(Finding {
+            level,
+            subject: subject.to_owned(),
+            message,
+            help: None,
+            line,
+            differs: false,
+        });
+    }
+
+    fn add_error(&mut self, subject: &str, error: &Error, line: Option<usize>) {
+        let mut place = (*error.place).clone();
+        place.plan = None;
+        place.step = None;
+        let place = place.to_string();
+        let code = error.code.as_ref().map(|code| format!(" [{code}]")).unwrap_or_default();
+        let message = if place.is_empty() {
+            format!("{}{code}", error.message)
+        } else {
+            format!("{place}: {}{code}", error.message)
+        };
+        self.findings.push(Finding {
+            level: Level::Error,
+            subject: subject.to_owned(),
+            message,
+            help: error.hint.clone(),
+            line,
+            differs: error.kind == Kind::Differs,
+        });
+    }
+
+    fn differs(&mut self, subject: &str, message: String, line: usize) {
+        self.findings.push(Finding {
+            level: Level::Error,
+            subject: subject.to_owned(),
+            message,
+            help: Some(
+                "Correct the plan's number if the database is right; otherwise find out who \
+                 changed the table."
+                    .to_owned(),
+            ),
+            line: Some(line),
+            differs: true,
+        });
+    }
+}
+
+/// Looks at everything the plan's steps from `skip` on need. `Err`: a database can't be reached.
+pub async fn look(plan: &Plan, databases: &Databases, skip: &HashSet<String>) -> Result<Report> {
+    let label = format!("{}/check", plan.name);
+    let mut source = databases.source.session(Access::Read, &label).await.map_err(refused)?;
+    let mut target = databases.target.session(Access::Look, &label).await.map_err(refused)?;
+    let mut report = Report::default();
+    report.add(Level::Ok, "source", format!("connected to {}", databases.source.display()), None);
+    report.add(Level::Ok, "target", format!("connected to {}", databases.target.display()), None);
+    protected(plan, target.as_mut(), &mut report, skip.is_empty()).await;
+    if let Err(error) = target.begin().await {
+        report.add_error("target", &error, None);
+        return Ok(report);
+    }
+    let (joint, attached) = Ends::relation(&databases.source, &databases.target);
+    let mut written: HashSet<String> = HashSet::new();
+    for (position, step) in plan.steps.iter().enumerate() {
+        if skip.contains(&step.name) {
+            continue;
+        }
+        let subject = format!("step {}", step.name);
+        if let StepKind::Sql(sql) = &step.kind {
+            if !sql.transaction || !is_schema_only(&sql.sql) {
+                report.add(Level::Ok, &subject, "sql: not tried here".to_owned(), Some(step.line));
+                continue;
+            }
+            match target.script(&sql.sql).await {
+                Ok(()) => report.add(Level::Ok, &subject, "sql: runs".to_owned(), Some(step.line)),
+                Err(error) => {
+                    report.add_error(&subject, &error, Some(step.line));
+                    // PostgreSQL's transaction is over; what follows can't be judged.
+                    break;
+                }
+            }
+            continue;
+        }
+        let mut ends =
+            Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
+        match bind::step(plan, step, &mut ends).await {
+            Err(errors) => {
+                let broken = errors.iter().any(|error| error.code.is_some());
+                for error in &errors {
+                    report.add_error(&subject, error, Some(step.line));
+                }
+                if broken {
+                    break;
+                }
+            }
+            Ok(bound) => {
+                counts(plan, position, bound, &mut ends, &mut written, &mut report).await;
+            }
+        }
+    }
+    target.rollback().await;
+    Ok(report)
+}
+
+/// A database that says no before the run began: exit code 2.
+fn refused(mut error: Error) -> Error {
+    error.kind = Kind::Invalid;
+    error
+}
+
+async fn counts(
+    plan: &Plan,
+    position: usize,
+    bound: Bound,
+    ends: &mut Ends<'_>,
+    written: &mut HashSet<String>,
+    report: &mut Report,
+) {
+    let step = &plan.steps[position];
+    let subject = format!("step {}", step.name);
+    for warning in &bound.warnings {
+        let column = warning.column.as_ref().map(|name| format!("column {name}: "));
+        let message = format!("{}{}", column.unwrap_or_default(), warning.message);
+        report.add(Level::Warning, &subject, message, Some(step.line));
+    }
+    let rows = match (&bound.seed, &step.kind) {
+        (Some(seed), _) => Ok(seed.count()),
+        (None, StepKind::Update(_)) => {
+            count(ends.target, &bound.job.source.from_where(&[])).await
+        }
+        (None, _) => count(ends.source, &bound.job.source.from_where(&[])).await,
+    };
+    let into = bound.job.target.name.sql();
+    let before = count(ends.target, &into).await;
+    let first_writer = written.insert(into);
+    let (rows, before) = match (rows, before) {
+        (Ok(rows), Ok(before)) => (rows, before),
+        (Err(error), _) | (_, Err(error)) => {
+            report.add_error(&subject, &error, Some(step.line));
+            return;
+        }
+    };
+    let expect = &step.expect;
+    let table = &bound.job.target.name.name;
+    // What an update finds may depend on the steps before it.
+    let is_update = matches!(step.kind, StepKind::Update(_));
+    if let Some(expected) = expect.source.filter(|expected| *expected != rows && !is_update) {
+        let name = &bound.job.source.name;
+        report.differs(
+            &subject,
+            format!("table {name}: expected source = {expected}, found {rows}"),
+            step.line,
+        );
+    }
+    if let Some(expected) = expect.before.filter(|expected| first_writer && *expected != before) {
+        report.differs(
+            &subject,
+            format!("table {table}: expected before = {expected}, found {before}"),
+            step.line,
+        );
+    }
+    let files = bound.seed.as_ref().map_or(0, |seed| seed.file_count);
+    if let Some(expected) = expect.files.filter(|expected| *expected != files) {
+        report.differs(
+            &subject,
+            format!("expected files = {expected}, found {files}"),
+            step.line,
+        );
+    }
+    report.add(
+        Level::Ok,
+        &subject,
+        format!("{rows} rows into {table} ({})", bound.choice),
+        Some(step.line),
+    );
+    let before = first_writer.then_some(before);
+    report.bound.push((position, bound, Some(rows), before));
+}
+
+async fn protected(plan: &Plan, target: &mut dyn Session, report: &mut Report, fresh: bool) {
+    for protect in &plan.protect {
+        let subject = format!("protect {}", protect.table);
+        let table = match target.table(&TableName::bare(&protect.table)).await {
+            Ok(Some(table)) => table,
+            Ok(None) => {
+                let error = Error::invalid("there is no such table in the target")
+                    .hint("Check the name under [[protect]].");
+                report.add_error(&subject, &error, Some(protect.line));
+                continue;
+            }
+            Err(error) => {
+                report.add_error(&subject, &error, Some(protect.line));
+                continue;
+            }
+        };
+        for column in protect.except.iter().filter(|name| table.column(name).is_none()) {
+            let error = Error::invalid(format!("`except` names no column: `{column}`"));
+            report.add_error(&subject, &error, Some(protect.line));
+        }
+        match count(target, &table.name.sql()).await {
+            Err(error) => report.add_error(&subject, &error, Some(protect.line)),
+            Ok(rows) => match protect.rows.filter(|expected| fresh && *expected != rows) {
+                Some(expected) => report.differs(
+                    &subject,
+                    format!("expected rows = {expected}, found {rows}"),
+                    protect.line,
+                ),
+                None => {
+                    report.add(Level::Ok, &subject, format!("{rows} rows"), Some(protect.line));
+                }
+            },
+        }
+    }
+}
+
+/// Every statement begins with a word of schema change: safe and quick to try.
+fn is_schema_only(sql: &str) -> bool {
+    let without_comments: String = sql
+        .lines()
+        .map(|line| line.split("--").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n");
+    without_comments.split(';').map(str::trim).filter(|statement| !statement.is_empty()).all(
+        |statement| {
+            let word = statement.split_whitespace().next().unwrap_or_default();
+            ["ALTER", "CREATE", "DROP", "COMMENT"].iter().any(|ddl| word.eq_ignore_ascii_case(ddl))
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_schema_only;
+
+    #[test]
+    fn only_schema_changes_are_tried() {
+        assert!(is_schema_only("-- add\nALTER TABLE t ADD c int; create index i on t (c);"));
+        assert!(!is_schema_only("ALTER TABLE t ADD c int; UPDATE t SET c = 1"));
+    }
+}

@@ -1,0 +1,363 @@
+//! Takes back exactly what the run wrote: steps in reverse, batches in reverse, each batch one
+//! guarded transaction. A row that somebody changed since is left alone and counted.
+
+use std::collections::HashMap;
+
+use crate::db::{Access, Image, RowUpdate, Session};
+use crate::error::{Error, Result};
+use crate::event::What;
+use crate::job::{Locate, Marks};
+use crate::key::{Key, KeyPart, KeyRange};
+use crate::ledger::history::{BatchRecord, StepRecord};
+use crate::plan::StepKind;
+use crate::sql::keyset::KeyColumns;
+use crate::sql::{Bind, Column, Flavor, Kind, Statement, Table, TableName, quote};
+use crate::steps::StepContext;
+use crate::value::Value;
+
+/// What was taken back of one step.
+#[derive(Debug, Default, Clone)]
+pub struct Undone {
+    /// Rows deleted or restored.
+    pub rows: u64,
+    /// Rows left alone.
+    pub kept: u64,
+    /// What could not be undone.
+    pub note: Option<String>,
+}
+
+/// Takes back one step. Resumable: a batch that is undone is marked so in its transaction.
+pub async fn step(context: &StepContext, record: &StepRecord) -> Result<Undone> {
+    let undone = match record.kind.as_str() {
+        "sql" => sql(context, record).await?,
+        _ => rows(context, record).await?,
+    };
+    context.emitter.emit(What::StepUndone {
+        step: record.step.clone(),
+        rows: undone.rows,
+        kept: undone.kept,
+        note: undone.note.clone(),
+    });
+    Ok(undone)
+}
+
+async fn session(context: &StepContext, step: &str) -> Result<Box<dyn Session>> {
+    let label = format!("{}/{step}/rollback", context.plan.name);
+    context.target.session(Access::Write, &label).await
+}
+
+async fn sql(context: &StepContext, record: &StepRecord) -> Result<Undone> {
+    let plan_step = context.plan.step(&record.step);
+    let undo = plan_step.and_then(|step| match &step.kind {
+        StepKind::Sql(sql) => sql.undo.clone().map(|undo| (undo, sql.transaction)),
+        _ => None,
+    });
+    let mut session = session(context, &record.step).await?;
+    let session = session.as_mut();
+    let Some((undo, transaction)) = undo else {
+        context.ledger.set_step(session, &record.step, "rolled back", None, None).await?;
+        let note = "it has no `undo`; what it did stays".to_owned();
+        return Ok(Undone { note: Some(note), ..Undone::default() });
+    };
+    if transaction {
+        session.begin().await?;
+        context.ledger.guard(session).await?;
+    }
+    if let Err(mut error) = session.script(&undo).await {
+        session.rollback().await;
+        error.message = format!("the step's undo failed: {}", error.message);
+        error.class = crate::error::Class::Stop;
+        return Err(error.in_step(&record.step));
+    }
+    crate::fail::point("undo_ran");
+    if !transaction {
+        session.begin().await?;
+        context.ledger.guard(session).await?;
+    }
+    context.ledger.set_step(session, &record.step, "rolled back", None, None).await?;
+    session.commit().await?;
+    Ok(Undone::default())
+}
+
+async fn rows(context: &StepContext, record: &StepRecord) -> Result<Undone> {
+    let name = record.target_table.clone().unwrap_or_default();
+    let mut session = session(context, &record.step).await?;
+    let table = session.table(&TableName::bare(&name)).await?.ok_or_else(|| {
+        Error::stop(format!("the table `{name}` is gone, its rows can't be taken back"))
+            .in_step(&record.step)
+    })?;
+    let marks: Marks = record
+        .columns
+        .as_deref()
+        .and_then(|json| serde_json::from_str(json).ok())
+        .ok_or_else(|| Error::stop("the ledger holds no marks of the step").in_step(&record.step))?;
+    let undo = Undo { context, record, table, marks };
+    let mut all = Undone::default();
+    loop {
+        if context.stop.is_cancelled() {
+            return Err(crate::engine::worker::interrupted());
+        }
+        let batches = context.ledger.batches_to_undo(session.as_mut(), &record.step, 1).await?;
+        let Some(batch) = batches.first() else { break };
+        let rows = batch.inserted + batch.updated;
+        context.throttle.admit(&context.emitter, &record.step, rows, 0).await;
+        let one = match undo.batch(session.as_mut(), batch).await {
+            Ok(one) => one,
+            Err(error) => {
+                session.rollback().await;
+                return Err(error.in_step(&record.step).in_table(&name));
+            }
+        };
+        all.rows += one.rows;
+        all.kept += one.kept;
+        context.emitter.emit(What::BatchUndone {
+            step: record.step.clone(),
+            rows: one.rows,
+            kept: one.kept,
+        });
+    }
+    session.begin().await?;
+    context.ledger.guard(session.as_mut()).await?;
+    context.ledger.set_step(session.as_mut(), &record.step, "rolled back", None, None).await?;
+    session.commit().await?;
+    Ok(all)
+}
+
+struct Undo<'a> {
+    context: &'a StepContext,
+    record: &'a StepRecord,
+    table: Table,
+    marks: Marks,
+}
+
+impl Undo<'_> {
+    async fn batch(&self, session: &mut dyn Session, batch: &BatchRecord) -> Result<Undone> {
+        let ledger = &self.context.ledger;
+        session.begin().await?;
+        ledger.guard(session).await?;
+        crate::fail::point("undo_begun");
+        let images = ledger
+            .images_of_batch(session, &self.record.step, batch.chunk, batch.seq)
+            .await?;
+        let restored = self.restore(session, batch, images).await?;
+        let deleted = if batch.inserted == 0 { 0 } else { self.delete(session, batch).await? };
+        if !ledger.mark_undone(session, &self.record.step, batch).await? {
+            return Err(Error::held("another process took this batch back"));
+        }
+        crate::fail::point("undo_before_commit");
+        session.commit().await?;
+        crate::fail::point("undo_after_commit");
+        let rows = restored + deleted;
+        Ok(Undone { rows, kept: (batch.inserted + batch.updated).saturating_sub(rows), note: None })
+    }
+
+    /// Puts the values before back into rows that nobody changed since.
+    async fn restore(
+        &self,
+        session: &mut dyn Session,
+        batch: &BatchRecord,
+        images: Vec<Image>,
+    ) -> Result<u64> {
+        if images.is_empty() {
+            return Ok(0);
+        }
+        let key = self.key_columns();
+        let dialect = session.dialect();
+        let mut updates = Vec::new();
+        for image in &images {
+            let unchanged = match dialect.flavor() {
+                Flavor::Postgres => format!("t.xmin::text = '{}'", batch.transaction_digits()),
+                Flavor::Sqlite => format!("{} = $1", dialect.digest("t", &self.marks.digest)),
+            };
+            let mut ask = Statement::new(format!(
+                "SELECT count(*) FROM {} t WHERE {} AND {unchanged}",
+                self.table.name.sql(),
+                key.equals(dialect, "t", &image.key),
+            ));
+            if dialect.flavor() == Flavor::Sqlite {
+                ask = ask.bind(image.mark.clone());
+            }
+            if crate::ledger::unsigned(&crate::db::scalar(session, &ask).await?) == 1 {
+                let cells = image.before.clone();
+                updates.push(RowUpdate { key: image.key.clone(), cells });
+            }
+        }
+        let columns: Vec<Column> = self
+            .marks
+            .written
+            .iter()
+            .filter_map(|name| self.table.column(name).cloned())
+            .collect();
+        let done = session
+            .update(&self.table, &self.marks.key, &columns, &self.marks.digest, &updates)
+            .await?;
+        let keys: Vec<Key> = done.iter().map(|image| image.key.clone()).collect();
+        let ledger = &self.context.ledger;
+        let transaction = ledger.current_transaction(session).await?;
+        ledger
+            .remember_restored(
+                session,
+                &self.record.step,
+                batch.chunk,
+                batch.seq,
+                &keys,
+                &transaction,
+            )
+            .await?;
+        Ok(updates.len() as u64)
+    }
+
+    /// Deletes the batch's rows that nobody changed since.
+    async fn delete(&self, session: &mut dyn Session, batch: &BatchRecord) -> Result<u64> {
+        match session.dialect().flavor() {
+            Flavor::Postgres => self.delete_by_transaction(session, batch).await,
+            Flavor::Sqlite => self.delete_by_digest(session, batch).await,
+        }
+    }
+
+    /// PostgreSQL: a row's `xmin` is the transaction that wrote it last. Rows that a later step
+    /// of ours updated and rollback has restored since carry that rollback's transaction; the
+    /// ledger knows which, and what they carried before.
+    async fn delete_by_transaction(
+        &self,
+        session: &mut dyn Session,
+        batch: &BatchRecord,
+    ) -> Result<u64> {
+        let ours = batch.transaction_digits();
+        let key_json: Vec<String> =
+            self.marks.key.iter().map(|name| format!("t.{}::text", quote(name))).collect();
+        let restored = if key_json.is_empty() {
+            String::new()
+        } else {
+            format!(
+                " OR EXISTS (SELECT 1 FROM {} b JOIN {} st ON st.run = b.run AND st.step = b.step \
+                 WHERE b.run = $1 AND st.target_table = $2 AND b.restored_by = t.xmin::text \
+                 AND b.target_key::jsonb = jsonb_build_array({}) \
+                 AND convert_from(b.mark, 'UTF8') = '{ours}')",
+                self.context.ledger.table("before_images"),
+                self.context.ledger.table("steps"),
+                key_json.join(", "),
+            )
+        };
+        let mut deleted = 0;
+        for place in self.places(session, batch).await? {
+            let mut delete = Statement::new(format!(
+                "DELETE FROM {} t WHERE {place} AND (t.xmin::text = '{ours}'{restored})",
+                self.table.name.sql(),
+            ));
+            if !restored.is_empty() {
+                delete = delete
+                    .bind(self.context.ledger.run.as_str())
+                    .bind(self.record.target_table.clone());
+            }
+            deleted += session.execute(&delete).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// SQLite: the row's digest is the one that was kept when it was written.
+    async fn delete_by_digest(
+        &self,
+        session: &mut dyn Session,
+        batch: &BatchRecord,
+    ) -> Result<u64> {
+        let mut kept: HashMap<Vec<u8>, u64> = HashMap::new();
+        for digest in batch.digests.chunks_exact(16) {
+            *kept.entry(digest.to_vec()).or_insert(0) += 1;
+        }
+        let digest = session.dialect().digest("t", &self.marks.digest);
+        // Every rowid table has one; tables without rowid have a primary key.
+        let (id, equals) = if self.marks.key.is_empty() {
+            ("t.rowid".to_owned(), vec!["rowid".to_owned()])
+        } else {
+            let list: Vec<String> =
+                self.marks.key.iter().map(|name| format!("t.{}", quote(name))).collect();
+            (list.join(", "), self.marks.key.iter().map(|name| quote(name)).collect())
+        };
+        let conditions: Vec<String> =
+            equals.iter().enumerate().map(|(at, name)| format!("{name} IS ${}", at + 1)).collect();
+        let table = self.table.name.sql();
+        let mut deleted = 0;
+        for place in self.places(session, batch).await? {
+            let find = format!("SELECT {digest}, {id} FROM {table} t WHERE {place}");
+            for row in session.rows(&Statement::new(find)).await? {
+                let Some(Value::Bytes(found)) = row.first() else { continue };
+                let Some(left) = kept.get_mut(found).filter(|left| **left > 0) else { continue };
+                *left -= 1;
+                let mut delete =
+                    Statement::new(format!("DELETE FROM {table} WHERE {}", conditions.join(" AND ")));
+                for value in &row[1..] {
+                    delete = delete.bind(bind_of(value));
+                }
+                deleted += session.execute(&delete).await?;
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Conditions that together hold every row of the batch.
+    async fn places(&self, session: &mut dyn Session, batch: &BatchRecord) -> Result<Vec<String>> {
+        let dialect = session.dialect();
+        let key = self.key_columns();
+        match self.marks.locate {
+            Locate::Scan => Ok(vec!["1 = 1".to_owned()]),
+            Locate::Range => {
+                let range = KeyRange {
+                    after: batch.range.after.clone().filter(|bound| usable(&key, bound)),
+                    upto: batch.range.upto.clone().filter(|bound| usable(&key, bound)),
+                };
+                Ok(vec![key.within(dialect, "t", &range)])
+            }
+            Locate::Moved => {
+                let keys = self
+                    .context
+                    .ledger
+                    .moved_of_batch(session, &self.record.step, batch.chunk, batch.seq)
+                    .await?;
+                Ok(keys
+                    .chunks(200)
+                    .map(|part| {
+                        let each: Vec<String> = part
+                            .iter()
+                            .map(|one| format!("({})", key.equals(dialect, "t", one)))
+                            .collect();
+                        format!("({})", each.join(" OR "))
+                    })
+                    .collect())
+            }
+        }
+    }
+
+    fn key_columns(&self) -> KeyColumns {
+        KeyColumns(
+            self.marks.key.iter().filter_map(|name| self.table.column(name).cloned()).collect(),
+        )
+    }
+}
+
+impl BatchRecord {
+    /// The transaction's id; only digits, whatever stands in the ledger.
+    fn transaction_digits(&self) -> String {
+        self.transaction.chars().filter(char::is_ascii_digit).collect()
+    }
+}
+
+/// A bound of the source's key that the target's column can be compared with. Where it can't
+/// (text in a SQLite integer key), the range stays open there: marks decide, not places.
+fn usable(key: &KeyColumns, bound: &Key) -> bool {
+    key.0.len() == bound.0.len()
+        && key.0.iter().zip(&bound.0).all(|(column, part)| match (&column.ty.kind, part) {
+            (Kind::Int(_), KeyPart::Text(text)) => text.parse::<i64>().is_ok(),
+            (Kind::Int(_), KeyPart::Bytes(_)) => false,
+            _ => true,
+        })
+}
+
+fn bind_of(value: &Value) -> Bind {
+    match value {
+        Value::Int(i) => Bind::Int(Some(*i)),
+        Value::Bytes(bytes) => Bind::Bytes(Some(bytes.clone())),
+        Value::Float(f) => Bind::Float(*f),
+        other => Bind::Text(other.to_text()),
+    }
+}

@@ -1,0 +1,353 @@
+//! The start of a command: databases, the lock, the ledger, baseline or resume.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::preflight::{self, Databases};
+use super::{Runner, Settings};
+use crate::db::{Access, Database, RunLock, Session, count};
+use crate::error::{Error, Result};
+use crate::event::{Emitter, What};
+use crate::ledger::history::StepRecord;
+use crate::ledger::{Ledger, Run, tables};
+use crate::plan::{Consistency, Plan, When};
+use crate::sql::{Flavor, Statement, TableName};
+use crate::steps::StepContext;
+use crate::throttle::Throttle;
+use crate::verify::{checks, protect};
+
+/// A command that has the plan in hand.
+pub struct Started {
+    /// What steps need.
+    pub context: StepContext,
+    /// Steps of the run that ever started.
+    pub records: Vec<StepRecord>,
+    /// Keeps other runners out; `None` for commands that only look.
+    _lock: Option<RunLock>,
+    /// Holds the source's snapshot open.
+    _snapshot: Option<Box<dyn Session>>,
+}
+
+/// Starts or resumes a run.
+pub async fn start(runner: &Runner) -> Result<Started> {
+    let plan = &runner.plan;
+    if let Some(only) = &runner.settings.step {
+        prerequisite(plan, only)?;
+    }
+    let databases = Databases::open(plan)?;
+    let found = existing(plan, &databases).await?;
+    let done: HashSet<String> = match &found {
+        Some((_, records)) => records
+            .iter()
+            .filter(|record| record.state == "done" || record.state == "running")
+            .map(|record| record.step.clone())
+            .collect(),
+        None => HashSet::new(),
+    };
+    // Nothing is touched, the ledger included, before everything that can be known is known.
+    let report = preflight::look(plan, &databases, &done).await?;
+    if let Some(error) = report.error(plan) {
+        return Err(error);
+    }
+    let lock = databases.target.lock(&plan.name).await?;
+    let label = format!("{}/run", plan.name);
+    let mut session = databases.target.session(Access::Write, &label).await?;
+    tables::install(session.as_mut()).await?;
+    let mut ledger = ledger(plan, &databases.target);
+    ledger.take_lease(session.as_mut(), "run").await?;
+    crate::fail::point("lease_taken");
+    let identities = identities(&databases).await?;
+    let newest = ledger.newest_run(session.as_mut()).await?;
+    let resumed = newest.filter(|run| run.state != "rolled back");
+    if let Some(run) = &resumed {
+        ledger.run.clone_from(&run.id);
+        same_databases(run, &identities)?;
+        if run.state == "rolling back" {
+            return Err(Error::invalid("a rollback of this run was begun and is not finished")
+                .hint("Finish it with `tablelift rollback`, then run again."));
+        }
+    }
+    let records = match &resumed {
+        Some(_) => ledger.steps(session.as_mut()).await?,
+        None => Vec::new(),
+    };
+    unchanged(plan, &records)?;
+    if let Some(only) = &runner.settings.step {
+        in_order(plan, only, &records)?;
+    }
+    match &resumed {
+        Some(_) => {
+            ledger.set_run(session.as_mut(), "running", None, false).await?;
+            ledger.log(session.as_mut(), "run_resumed", "{}").await?;
+        }
+        None => baseline(runner, &mut ledger, session.as_mut(), &identities).await?,
+    }
+    let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
+    emitter.emit(What::RunStarted {
+        resumed: resumed.is_some(),
+        steps: plan.steps.iter().map(|step| step.name.clone()).collect(),
+    });
+    let (snapshot_session, snapshot) = snapshot(plan, &databases.source).await?;
+    let context = context(runner, databases, ledger, emitter, snapshot);
+    Ok(Started { context, records, _lock: Some(lock), _snapshot: snapshot_session })
+}
+
+/// For commands that look at a run without taking it over.
+pub async fn look_on(runner: &Runner) -> Result<Started> {
+    let plan = &runner.plan;
+    let databases = Databases::open(plan)?;
+    let (run, records) = existing(plan, &databases).await?.ok_or_else(|| never_ran(plan))?;
+    let mut ledger = ledger(plan, &databases.target);
+    ledger.run = run.id;
+    let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
+    let context = context(runner, databases, ledger, emitter, None);
+    Ok(Started { context, records, _lock: None, _snapshot: None })
+}
+
+/// Takes the plan over for a rollback: from here on nothing of the run can commit any more.
+pub async fn take_for_rollback(runner: &Runner) -> Result<Started> {
+    let plan = &runner.plan;
+    let databases = Databases::open(plan)?;
+    let lock = databases.target.lock(&plan.name).await?;
+    let (run, _) = existing(plan, &databases).await?.ok_or_else(|| never_ran(plan))?;
+    let label = format!("{}/rollback", plan.name);
+    let mut session = databases.target.session(Access::Write, &label).await?;
+    let mut ledger = ledger(plan, &databases.target);
+    ledger.run.clone_from(&run.id);
+    ledger.take_lease(session.as_mut(), "rollback").await?;
+    let identities = identities(&databases).await?;
+    same_databases(&run, &identities)?;
+    let records = ledger.steps(session.as_mut()).await?;
+    let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
+    let context = context(runner, databases, ledger, emitter, None);
+    Ok(Started { context, records, _lock: Some(lock), _snapshot: None })
+}
+
+fn context(
+    runner: &Runner,
+    databases: Databases,
+    ledger: Ledger,
+    emitter: Emitter,
+    snapshot: Option<String>,
+) -> StepContext {
+    let Settings { workers, stop, .. } = &runner.settings;
+    StepContext {
+        plan: Arc::clone(&runner.plan),
+        source: Arc::new(databases.source),
+        target: Arc::new(databases.target),
+        ledger,
+        throttle: Arc::new(Throttle::new(&runner.plan.throttle)),
+        emitter,
+        stop: stop.clone(),
+        snapshot,
+        workers: *workers,
+    }
+}
+
+fn ledger(plan: &Plan, target: &Database) -> Ledger {
+    Ledger {
+        dialect: match target.flavor() {
+            Flavor::Postgres => &crate::sql::postgres::POSTGRES,
+            Flavor::Sqlite => &crate::sql::sqlite::SQLITE,
+        },
+        plan: plan.name.clone(),
+        run: String::new(),
+        epoch: 0,
+    }
+}
+
+fn never_ran(plan: &Plan) -> Error {
+    Error::invalid(format!("the plan `{}` has never run on this target", plan.name))
+        .hint("Start it with `tablelift run`.")
+}
+
+/// The newest run that is not rolled back, with its steps; looks only.
+pub async fn existing(
+    plan: &Plan,
+    databases: &Databases,
+) -> Result<Option<(Run, Vec<StepRecord>)>> {
+    let label = format!("{}/look", plan.name);
+    let mut session = databases.target.session(Access::Look, &label).await?;
+    if !Ledger::exists(session.as_mut()).await? {
+        return Ok(None);
+    }
+    let mut ledger = ledger(plan, &databases.target);
+    let Some(run) = ledger.newest_run(session.as_mut()).await? else { return Ok(None) };
+    if run.state == "rolled back" {
+        return Ok(None);
+    }
+    ledger.run.clone_from(&run.id);
+    let records = ledger.steps(session.as_mut()).await?;
+    Ok(Some((run, records)))
+}
+
+async fn identities(databases: &Databases) -> Result<(String, String)> {
+    let mut source = databases.source.session(Access::Read, "identity").await?;
+    let mut target = databases.target.session(Access::Write, "identity").await?;
+    Ok((source.identity().await?, target.identity().await?))
+}
+
+fn same_databases(run: &Run, now: &(String, String)) -> Result<()> {
+    for (end, before, now) in [("source", &run.source, &now.0), ("target", &run.target, &now.1)] {
+        if before != now {
+            return Err(Error::invalid(format!(
+                "the {end} is another database than the one the run began with: {now}, not {before}"
+            ))
+            .hint("Use the URL of the database that the run began with, or roll back there first."));
+        }
+    }
+    Ok(())
+}
+
+/// A step that is partly or wholly done may not change.
+fn unchanged(plan: &Plan, records: &[StepRecord]) -> Result<()> {
+    let file = plan.file.display().to_string();
+    for record in records.iter().filter(|record| record.state != "rolled back") {
+        let Some(step) = plan.step(&record.step) else {
+            return Err(Error::invalid(format!(
+                "the step `{}` has run and is gone from the plan",
+                record.step
+            ))
+            .hint(format!(
+                "Put it back, or take it back first: tablelift rollback --step {}",
+                record.step
+            )));
+        };
+        if step.checksum != record.checksum {
+            let (old, new) = changed_lines(&record.spec, &format!("{:#?}", step.kind));
+            return Err(Error::invalid(format!(
+                "the step changed after it began to run: it was {old}, it is {new}"
+            ))
+            .in_step(&step.name)
+            .at_line(&file, step.line)
+            .hint(format!(
+                "Undo the change, or take the step back first: tablelift rollback --step {}",
+                step.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The first lines that differ between two readable forms of a step.
+fn changed_lines(old: &str, new: &str) -> (String, String) {
+    let mut pairs = old.lines().zip(new.lines());
+    let found = pairs.find(|(old, new)| old != new);
+    let clean = |line: &str| line.trim().trim_end_matches(',').to_owned();
+    match found {
+        Some((old, new)) => (clean(old), clean(new)),
+        None if old.len() > new.len() => ("longer".to_owned(), "shorter".to_owned()),
+        None if old.len() < new.len() => ("shorter".to_owned(), "longer".to_owned()),
+        None => ("another option".to_owned(), "this one".to_owned()),
+    }
+}
+
+fn prerequisite(plan: &Plan, only: &str) -> Result<()> {
+    if plan.step(only).is_some() {
+        return Ok(());
+    }
+    let names: Vec<&str> = plan.steps.iter().map(|step| step.name.as_str()).collect();
+    Err(Error::invalid(format!("the plan has no step `{only}`"))
+        .hint(format!("Its steps are: {}.", names.join(", "))))
+}
+
+/// Steps run in file order; one step alone needs those before it.
+fn in_order(plan: &Plan, only: &str, records: &[StepRecord]) -> Result<()> {
+    let earlier = plan.steps.iter().take_while(|step| step.name != only);
+    for step in earlier {
+        let done =
+            records.iter().any(|record| record.step == step.name && record.state == "done");
+        if !done {
+            return Err(Error::invalid(format!("the step `{}` comes first", step.name))
+                .in_step(only)
+                .hint(format!("Run it with `tablelift run --step {}`.", step.name)));
+        }
+    }
+    Ok(())
+}
+
+/// The target as it is before the first write: counts, protected content, checks. Frozen in
+/// the ledger together with the run itself.
+async fn baseline(
+    runner: &Runner,
+    ledger: &mut Ledger,
+    session: &mut dyn Session,
+    identities: &(String, String),
+) -> Result<()> {
+    let plan = &runner.plan;
+    let checksum = Sha256::digest(plan.text.as_bytes());
+    let checksum: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+    session.begin().await?;
+    ledger.guard(session).await?;
+    if session.dialect().flavor() == Flavor::Postgres {
+        // One moment for all counts and digests.
+        session.rollback().await;
+        session.script("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+    }
+    ledger.start_run(session, &identities.0, &identities.1, &checksum).await?;
+    let taken = take_baseline(plan, ledger, session).await;
+    if let Err(error) = taken {
+        session.rollback().await;
+        return Err(error);
+    }
+    let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
+    let mut failed = Vec::new();
+    for check in plan.checks.iter().filter(|check| check.when.before()) {
+        if !checks::run(session, check, When::Before, &emitter).await? {
+            failed.push(check.name.as_str());
+        }
+        if session.dialect().flavor() == Flavor::Postgres && !failed.is_empty() {
+            // A query that failed has ended PostgreSQL's transaction.
+            break;
+        }
+    }
+    if !failed.is_empty() {
+        session.rollback().await;
+        return Err(Error::differs(format!("before the first step, check failed: {}", failed.join(", ")))
+            .hint("Nothing was written. Correct the database or the check."));
+    }
+    session.commit().await?;
+    crate::fail::point("baseline_taken");
+    Ok(())
+}
+
+async fn take_baseline(plan: &Plan, ledger: &Ledger, session: &mut dyn Session) -> Result<()> {
+    for protected in &plan.protect {
+        protect::take(session, ledger, protected).await?;
+    }
+    let written: BTreeSet<&str> = plan
+        .steps
+        .iter()
+        .filter_map(|step| step.kind.target_table())
+        .filter(|table| !plan.protect.iter().any(|protected| protected.table == *table))
+        .collect();
+    for table in written {
+        let rows = match session.table(&TableName::bare(table)).await? {
+            Some(found) => Some(count(session, &found.name.sql()).await?),
+            None => None,
+        };
+        protect::store_table(session, ledger, table, rows, false, &[]).await?;
+    }
+    ledger.log(session, "run_started", "{}").await
+}
+
+/// A session that holds the source's one moment, and the name that others join it by.
+async fn snapshot(
+    plan: &Plan,
+    source: &Database,
+) -> Result<(Option<Box<dyn Session>>, Option<String>)> {
+    if plan.source.consistency != Consistency::Snapshot {
+        return Ok((None, None));
+    }
+    if source.flavor() != Flavor::Postgres {
+        return Err(Error::invalid("consistency = \"snapshot\" needs a PostgreSQL source")
+            .hint("Leave it out: for SQLite, stop the application's writes instead."));
+    }
+    let mut session = source.session(Access::Read, &format!("{}/snapshot", plan.name)).await?;
+    session.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let export = Statement::new("SELECT pg_export_snapshot()");
+    let name = crate::db::scalar(session.as_mut(), &export).await?.to_text();
+    Ok((Some(session), name))
+}

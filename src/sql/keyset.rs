@@ -1,0 +1,73 @@
+//! Reading in key order without OFFSET: conditions and orders over the columns of a key.
+
+use super::{Column, Dialect, quote};
+use crate::key::{Key, KeyRange};
+
+/// The key that a step reads by, in the source's own order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyColumns(pub Vec<Column>);
+
+impl KeyColumns {
+    /// Names of the columns.
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|column| column.name.clone()).collect()
+    }
+
+    /// `alias."a", alias."b"`.
+    pub fn list(&self, alias: &str) -> String {
+        let list: Vec<String> =
+            self.0.iter().map(|column| format!("{alias}.{}", quote(&column.name))).collect();
+        list.join(", ")
+    }
+
+    /// The condition that a row's key lies in `range`; `TRUE`-like when unbounded.
+    pub fn within(&self, dialect: &dyn Dialect, alias: &str, range: &KeyRange) -> String {
+        let mut conditions = Vec::new();
+        if let Some(after) = &range.after {
+            conditions.push(self.compare(dialect, alias, ">", after));
+        }
+        if let Some(upto) = &range.upto {
+            conditions.push(self.compare(dialect, alias, "<=", upto));
+        }
+        if conditions.is_empty() { "1 = 1".to_owned() } else { conditions.join(" AND ") }
+    }
+
+    /// `(a, b) > (x, y)`, in the database's own order.
+    fn compare(&self, dialect: &dyn Dialect, alias: &str, operator: &str, key: &Key) -> String {
+        let values: Vec<String> =
+            self.0.iter().zip(&key.0).map(|(column, part)| dialect.literal(part, column)).collect();
+        if values.len() == 1 {
+            return format!("{} {operator} {}", self.list(alias), values[0]);
+        }
+        format!("({}) {operator} ({})", self.list(alias), values.join(", "))
+    }
+
+    /// The condition that a row's key is `key`.
+    pub fn equals(&self, dialect: &dyn Dialect, alias: &str, key: &Key) -> String {
+        let parts: Vec<String> = self
+            .0
+            .iter()
+            .zip(&key.0)
+            .map(|(column, part)| {
+                format!("{alias}.{} = {}", quote(&column.name), dialect.literal(part, column))
+            })
+            .collect();
+        parts.join(" AND ")
+    }
+
+    /// Some part of the key is NULL; such rows are read apart, because no range holds them.
+    pub fn any_null(&self, alias: &str) -> Option<String> {
+        let parts: Vec<String> = self
+            .0
+            .iter()
+            .filter(|column| !column.not_null)
+            .map(|column| format!("{alias}.{} IS NULL", quote(&column.name)))
+            .collect();
+        (!parts.is_empty()).then(|| format!("({})", parts.join(" OR ")))
+    }
+
+    /// No part of the key is NULL; empty when the columns say so themselves.
+    pub fn no_null(&self, alias: &str) -> Option<String> {
+        self.any_null(alias).map(|condition| format!("NOT {condition}"))
+    }
+}

@@ -1,0 +1,68 @@
+//! PostgreSQL's SQL.
+
+use super::dialect::{Dialect, Flavor, LedgerTypes};
+use super::{Column, TableName, quote};
+use crate::key::KeyPart;
+
+/// The one value of this dialect.
+pub static POSTGRES: Postgres = Postgres;
+
+/// PostgreSQL.
+#[derive(Debug)]
+pub struct Postgres;
+
+impl Dialect for Postgres {
+    fn flavor(&self) -> Flavor {
+        Flavor::Postgres
+    }
+
+    fn literal(&self, part: &KeyPart, column: &Column) -> String {
+        let text = part.to_value().to_text().unwrap_or_default();
+        format!("{}::{}", self.text_literal(&text), column.ty.name)
+    }
+
+    fn text_literal(&self, text: &str) -> String {
+        // Sessions pin standard_conforming_strings = on, so only quotes need doubling. A NUL
+        // can't stand in PostgreSQL text at all; the server would end the statement there.
+        format!("'{}'", text.replace('\0', "").replace('\'', "''"))
+    }
+
+    fn ledger(&self, table: &str) -> TableName {
+        TableName::within("tablelift", table)
+    }
+
+    fn now(&self) -> &'static str {
+        "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+    }
+
+    fn lock_guard(&self) -> &'static str {
+        " FOR SHARE OF l FOR UPDATE OF c"
+    }
+
+    fn skip_locked(&self) -> &'static str {
+        " FOR UPDATE SKIP LOCKED"
+    }
+
+    fn for_update(&self) -> &'static str {
+        " FOR UPDATE"
+    }
+
+    fn digest(&self, alias: &str, columns: &[String]) -> String {
+        let list: Vec<String> =
+            columns.iter().map(|column| format!("{alias}.{}", quote(column))).collect();
+        format!(
+            "substring(sha256(convert_to(ROW({})::text, 'UTF8')) from 1 for 16)",
+            list.join(", ")
+        )
+    }
+
+    fn key_list(&self, alias: &str, columns: &[String]) -> String {
+        let list: Vec<String> =
+            columns.iter().map(|column| format!("{alias}.{}::text", quote(column))).collect();
+        list.join(", ")
+    }
+
+    fn ledger_types(&self) -> LedgerTypes {
+        LedgerTypes { int: "bigint", text: "text", bytes: "bytea", float: "double precision" }
+    }
+}

@@ -1,0 +1,532 @@
+//! Binds a step to both catalogs: a [`Job`], or everything that keeps it from being one.
+
+use std::collections::BTreeMap;
+
+use super::seed::{self, SeedRows};
+use crate::db::{Database, Session};
+use crate::engine::choose::{Choice, choose};
+use crate::error::{Error, Result};
+use crate::job::{Job, Locate, Marks, SourceRows};
+use crate::mapping::{
+    BoundMapping, BoundRule, Finding, InputSource, Mapping, Rule, Scope, bind, same_names,
+};
+use crate::plan::{
+    Consistency, Copy, CopySource, OnConflict, Plan, Seed, Step, StepKind, Update, each_rule,
+};
+use crate::sql::keyset::KeyColumns;
+use crate::sql::{Affinity, Column, ColumnType, Kind, Statement, Table, TableName};
+
+/// A bound step.
+pub struct Bound {
+    /// The job.
+    pub job: Job,
+    /// Route and reason.
+    pub choice: Choice,
+    /// A seed's rows.
+    pub seed: Option<SeedRows>,
+    /// What a person should know.
+    pub warnings: Vec<Finding>,
+}
+
+/// Both ends, while binding.
+pub struct Ends<'a> {
+    /// A session on the source.
+    pub source: &'a mut dyn Session,
+    /// A session on the target.
+    pub target: &'a mut dyn Session,
+    /// One statement can reach both.
+    pub joint: bool,
+    /// They are two SQLite files, joined by ATTACH.
+    pub attached: bool,
+}
+
+impl Ends<'_> {
+    /// How the two databases lie to each other: (joint, attached).
+    pub fn relation(source: &Database, target: &Database) -> (bool, bool) {
+        match (source, target) {
+            (Database::Sqlite(one), Database::Sqlite(two)) => (true, !one.same_as(two)),
+            (Database::Postgres(one), Database::Postgres(two)) => (one.same_as(two), false),
+            _ => (false, false),
+        }
+    }
+}
+
+/// Binds a `copy`, `seed` or `update`. Findings come together, in one error per finding.
+pub async fn step(plan: &Plan, step: &Step, ends: &mut Ends<'_>) -> Result<Bound, Vec<Error>> {
+    let bound = match &step.kind {
+        StepKind::Copy(copy) => bind_copy(plan, step, copy, ends).await,
+        StepKind::Seed(seed) => bind_seed(plan, step, seed, ends).await,
+        StepKind::Update(update) => bind_update(plan, step, update, ends).await,
+        StepKind::Sql(_) => Err(vec![Error::invalid("a sql step has no rows")]),
+    };
+    let file = plan.file.display().to_string();
+    bound.map_err(|errors| {
+        errors
+            .into_iter()
+            .map(|mut error| {
+                if error.class == crate::error::Class::Stop && error.code.is_none() {
+                    error.kind = crate::error::Kind::Invalid;
+                }
+                error.in_step(&step.name).at_line(&file, step.line)
+            })
+            .collect()
+    })
+}
+
+type Findings<T> = Result<T, Vec<Error>>;
+
+fn one(error: Error) -> Vec<Error> {
+    vec![error]
+}
+
+async fn find(session: &mut dyn Session, name: &str, end: &str) -> Findings<Table> {
+    let found = session.table(&TableName::bare(name)).await.map_err(one)?;
+    found.ok_or_else(|| {
+        one(Error::invalid(format!("there is no table `{name}` in the {end}"))
+            .in_table(name)
+            .hint("Check the name and the schema; names are matched exactly."))
+    })
+}
+
+async fn bind_copy(
+    plan: &Plan,
+    step: &Step,
+    copy: &Copy,
+    ends: &mut Ends<'_>,
+) -> Findings<Bound> {
+    let target = find(ends.target, &copy.into, "target").await?;
+    let (from, joint_from, columns, source_table) = match &copy.from {
+        CopySource::Table(name) => {
+            let table = find(ends.source, name, "source").await?;
+            let from = format!("{} s", table.name.sql());
+            let joint = if ends.attached {
+                format!("{} s", TableName::within("source", table.name.name.clone()).sql())
+            } else {
+                from.clone()
+            };
+            (from, joint, table.columns.clone(), Some(table))
+        }
+        CopySource::Query(query) => {
+            let query = query.trim().trim_end_matches(';');
+            let from = format!("({query}) s");
+            let select = format!("SELECT * FROM {from}");
+            let columns = ends.source.describe(&select).await.map_err(one)?;
+            (from.clone(), from, columns, None)
+        }
+    };
+    let name = match &copy.from {
+        CopySource::Table(name) => name.clone(),
+        CopySource::Query(_) => "copy_query".to_owned(),
+    };
+    let mut source =
+        SourceRows { from, joint_from, filter: copy.filter.clone(), key: None, name };
+    source.key =
+        key(ends.source, &source, &columns, source_table.as_ref(), copy.key.as_deref()).await?;
+    let types = sql_types(ends.source, &source.from, copy.columns.as_ref()).await?;
+    let scope = ScopeParts { columns, types, is_files: false, name: source.name.clone() };
+    let mapping = bind_mapping(plan, step, copy.columns.as_ref(), &scope, &target, ends).await?;
+    let is_query = source_table.is_none();
+    finish(plan, step, source, target, mapping, ends, is_query)
+}
+
+async fn bind_seed(
+    plan: &Plan,
+    step: &Step,
+    seed: &Seed,
+    ends: &mut Ends<'_>,
+) -> Findings<Bound> {
+    let target = find(ends.target, &seed.into, "target").await?;
+    let rows = seed::load(seed, &plan.dir).map_err(one)?;
+    let scope = ScopeParts {
+        columns: rows.columns.clone(),
+        types: BTreeMap::new(),
+        is_files: true,
+        name: "seed".to_owned(),
+    };
+    let mapping = bind_mapping(plan, step, seed.columns.as_ref(), &scope, &target, ends).await?;
+    let source = SourceRows {
+        from: String::new(),
+        joint_from: String::new(),
+        filter: None,
+        key: None,
+        name: "seed".to_owned(),
+    };
+    let mut bound = finish(plan, step, source, target, mapping, ends, false)?;
+    bound.choice = Choice::Decode("rows come from files or the plan".to_owned());
+    bound.seed = Some(rows);
+    Ok(bound)
+}
+
+async fn bind_update(
+    plan: &Plan,
+    step: &Step,
+    update: &Update,
+    ends: &mut Ends<'_>,
+) -> Findings<Bound> {
+    let target = find(ends.target, &update.table, "target").await?;
+    let from = format!("{} s", target.name.sql());
+    let mut source = SourceRows {
+        from: from.clone(),
+        joint_from: from,
+        filter: update.filter.clone(),
+        key: None,
+        name: update.table.clone(),
+    };
+    source.key =
+        key(ends.target, &source, &target.columns, Some(&target), update.key.as_deref()).await?;
+    let Some(row_key) = source.key.clone() else {
+        return Err(one(Error::invalid("the table has no key to update by")
+            .in_table(&update.table)
+            .hint("Name a unique key with `key = …`.")));
+    };
+    let types = sql_types(ends.target, &source.from, Some(&update.set)).await?;
+    let scope = ScopeParts {
+        columns: target.columns.clone(),
+        types,
+        is_files: false,
+        name: update.table.clone(),
+    };
+    // Only the columns set are written: others may well be NOT NULL without a rule.
+    let mut written = target.clone();
+    written.columns.iter_mut().for_each(|column| {
+        column.not_null &= update.set.columns.iter().any(|(name, _)| *name == column.name);
+    });
+    let mut mapping =
+        bind_mapping(plan, step, Some(&update.set), &scope, &written, ends).await?;
+    mapping.warnings.retain(|warning| warning.column.is_some());
+    let mut bound = finish(plan, step, source, target, mapping, ends, false)?;
+    bound.choice = Choice::Update;
+    bound.job.marks.key = row_key.names();
+    bound.job.marks.locate = Locate::Range;
+    bound.job.record_moved = false;
+    Ok(bound)
+}
+
+/// What the mapping sees of the source.
+struct ScopeParts {
+    columns: Vec<Column>,
+    types: BTreeMap<String, ColumnType>,
+    is_files: bool,
+    name: String,
+}
+
+async fn bind_mapping(
+    plan: &Plan,
+    step: &Step,
+    mapping: Option<&Mapping>,
+    parts: &ScopeParts,
+    target: &Table,
+    ends: &mut Ends<'_>,
+) -> Findings<BoundMapping> {
+    let mapping = match mapping {
+        Some(mapping) => mapping.clone(),
+        None => same_names(&parts.columns, target).map_err(errors_of)?,
+    };
+    let mut lookups = BTreeMap::new();
+    let mut children = BTreeMap::new();
+    let mut moved = BTreeMap::new();
+    let mut problems = Vec::new();
+    let mut rules = Vec::new();
+    for (_, rule) in &mapping.columns {
+        each_rule(rule, &mut |rule| rules.push(rule));
+    }
+    for rule in rules {
+        match rule {
+            Rule::Lookup(lookup) if !lookups.contains_key(&lookup.table) => {
+                match find(ends.target, &lookup.table, "target").await {
+                    Ok(table) => drop(lookups.insert(lookup.table.clone(), table)),
+                    Err(errors) => problems.extend(errors),
+                }
+            }
+            Rule::Children { table, .. } if !children.contains_key(table) => {
+                match find(ends.source, table, "source").await {
+                    Ok(found) => drop(children.insert(table.clone(), found)),
+                    Err(errors) => problems.extend(errors),
+                }
+            }
+            Rule::Moved { step: name, .. } if !moved.contains_key(name) => {
+                match moved_type(plan, name, ends).await {
+                    Ok(ty) => drop(moved.insert(name.clone(), ty)),
+                    Err(errors) => problems.extend(errors),
+                }
+            }
+            _ => {}
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let scope = Scope {
+        source: &parts.columns,
+        source_name: &parts.name,
+        source_is_files: parts.is_files,
+        target,
+        sql_types: &parts.types,
+        children: &children,
+        lookups: &lookups,
+        moved: &moved,
+        lossy: step.options.lossy,
+    };
+    bind(&mapping, &scope).map_err(errors_of)
+}
+
+fn errors_of(findings: Vec<Finding>) -> Vec<Error> {
+    findings
+        .into_iter()
+        .map(|finding| {
+            let mut error = Error::invalid(finding.message);
+            error.place.column = finding.column;
+            error.hint = finding.help;
+            error
+        })
+        .collect()
+}
+
+/// The type of the key that `step` gives to its rows in the target.
+async fn moved_type(plan: &Plan, step: &str, ends: &mut Ends<'_>) -> Findings<ColumnType> {
+    let table = plan.step(step).and_then(|step| step.kind.target_table());
+    let Some(table) = table else {
+        return Err(one(Error::invalid(format!("step `{step}` moves no rows"))));
+    };
+    let found = find(ends.target, table, "target").await?;
+    match found.primary_key() {
+        [key] => found.column(key).map(|column| column.ty.clone()).ok_or_else(|| {
+            one(Error::invalid(format!("`{table}` has no column `{key}`")))
+        }),
+        _ => Err(one(Error::invalid(format!(
+            "`moved` needs a primary key of one column, `{table}` has another"
+        ))
+        .in_table(table))),
+    }
+}
+
+/// Types of the plan's own expressions, as the server describes them.
+async fn sql_types(
+    session: &mut dyn Session,
+    from: &str,
+    mapping: Option<&Mapping>,
+) -> Findings<BTreeMap<String, ColumnType>> {
+    let mut expressions = Vec::new();
+    for (_, rule) in mapping.iter().flat_map(|mapping| &mapping.columns) {
+        each_rule(rule, &mut |rule| {
+            if let Rule::Sql(sql) = rule {
+                expressions.push(sql.clone());
+            }
+        });
+    }
+    let mut types = BTreeMap::new();
+    for sql in expressions {
+        let described = session.describe(&format!("SELECT ({sql}) FROM {from}")).await;
+        let mut columns = described.map_err(|mut error| {
+            error.message = format!("the expression `{sql}`: {}", error.message);
+            error.code = None;
+            one(error)
+        })?;
+        if let Some(column) = columns.pop() {
+            types.insert(sql, column.ty);
+        }
+    }
+    Ok(types)
+}
+
+/// The key that a step reads by; `None`: none, so one transaction.
+async fn key(
+    session: &mut dyn Session,
+    source: &SourceRows,
+    columns: &[Column],
+    table: Option<&Table>,
+    named: Option<&[String]>,
+) -> Findings<Option<KeyColumns>> {
+    let invalid = |message: String| one(Error::invalid(message).in_table(&source.name));
+    let unique = table.map(|table| table.unique.as_slice()).unwrap_or_default();
+    let names: Vec<String> = match (named, table) {
+        (Some(named), _) => named.to_vec(),
+        (None, Some(table)) => match table.primary_key() {
+            [] => {
+                let whole = |names: &[String]| {
+                    names.iter().all(|name| table.column(name).is_some_and(|column| column.not_null))
+                };
+                match unique.iter().find(|key| whole(&key.columns)) {
+                    Some(key) => key.columns.clone(),
+                    None => return Ok(None),
+                }
+            }
+            primary => primary.to_vec(),
+        },
+        (None, None) => return Err(invalid("a query needs a `key`".to_owned())),
+    };
+    let mut found = Vec::new();
+    for name in &names {
+        let column = columns.iter().find(|column| column.name == *name);
+        let Some(column) = column else {
+            let near = columns
+                .iter()
+                .map(|column| column.name.as_str())
+                .max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
+            let mut error = Error::invalid(format!("the key column `{name}` does not exist"))
+                .in_table(&source.name);
+            if let Some(near) = near {
+                error = error.hint(format!("Did you mean `{near}`?"));
+            }
+            return Err(one(error));
+        };
+        if matches!(
+            column.ty.kind,
+            Kind::Float4 | Kind::Float8 | Kind::Dynamic(Affinity::Real) | Kind::Json
+        ) {
+            return Err(invalid(format!(
+                "the key column `{name}` has the type {}, which can't be continued after",
+                column.ty.name
+            )));
+        }
+        found.push(column.clone());
+    }
+    let key = KeyColumns(found);
+    let proven = unique.iter().any(|unique| unique.columns.iter().all(|name| names.contains(name)));
+    if !proven {
+        prove_unique(session, source, &key).await?;
+    }
+    Ok(Some(key))
+}
+
+/// Refuses a key that two rows share, with an example.
+async fn prove_unique(
+    session: &mut dyn Session,
+    source: &SourceRows,
+    key: &KeyColumns,
+) -> Findings<()> {
+    let list = key.list("s");
+    let conditions: Vec<String> = key.no_null("s").into_iter().collect();
+    let ask = format!(
+        "SELECT {} FROM {} GROUP BY {list} HAVING count(*) > 1 LIMIT 1",
+        session.dialect().key_list("s", &key.names()),
+        source.from_where(&conditions),
+    );
+    let rows = session.rows(&Statement::new(ask)).await.map_err(one)?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let example: Vec<String> = row.iter().filter_map(|value| value.to_text()).collect();
+    Err(one(Error::invalid(format!(
+        "the key {} is not unique: {} stands in more than one row",
+        key.names().join(", "),
+        example.join(", ")
+    ))
+    .in_table(&source.name)
+    .hint("Name columns that are unique together.")))
+}
+
+fn finish(
+    plan: &Plan,
+    step: &Step,
+    source: SourceRows,
+    target: Table,
+    mapping: BoundMapping,
+    ends: &Ends<'_>,
+    is_query: bool,
+) -> Findings<Bound> {
+    let flavor = ends.target.dialect().flavor();
+    let written: Vec<Column> = mapping
+        .columns
+        .iter()
+        .filter_map(|bound| target.column(&bound.name).cloned())
+        .collect();
+    let key = conflict_key(step, &target, &written)?;
+    let locate = if key.is_empty() {
+        Locate::Scan
+    } else if key_follows(&source, &mapping, &target, &key) {
+        Locate::Range
+    } else {
+        Locate::Moved
+    };
+    let asked_for = plan.steps.iter().any(|other| asks_for(other, &step.name));
+    if asked_for && key.len() != 1 {
+        return Err(one(Error::invalid("`moved` needs a primary key of one column")
+            .in_table(&target.name.to_string())));
+    }
+    let marks = Marks {
+        written: written.iter().map(|column| column.name.clone()).collect(),
+        digest: target.column_names().map(str::to_owned).collect(),
+        key,
+        locate,
+    };
+    let warnings = mapping.warnings.clone();
+    let job = Job {
+        step: step.name.clone(),
+        options: step.options.clone(),
+        record_moved: asked_for || locate == Locate::Moved,
+        source,
+        target,
+        written,
+        marks,
+        mapping,
+    };
+    let mut choice = choose(&job, flavor, ends.joint, ends.attached, is_query);
+    if plan.throttle.bytes_per_second.is_some() && matches!(choice, Choice::Pushdown(_)) {
+        choice = Choice::Decode("bytes_per_second counts the bytes of each row".to_owned());
+    }
+    if plan.source.consistency == Consistency::Snapshot && matches!(choice, Choice::Pushdown(_)) {
+        choice = Choice::Decode("every batch reads the run's snapshot".to_owned());
+    }
+    Ok(Bound { job, choice, seed: None, warnings })
+}
+
+/// The target's key: the primary key, or for conflicts a unique key that is written whole.
+fn conflict_key(step: &Step, target: &Table, written: &[Column]) -> Findings<Vec<String>> {
+    let is_written =
+        |names: &[String]| names.iter().all(|name| written.iter().any(|w| w.name == *name));
+    let primary = target.primary_key();
+    if step.options.on_conflict == OnConflict::Fail || matches!(step.kind, StepKind::Update(_)) {
+        return Ok(primary.to_vec());
+    }
+    if !primary.is_empty() && is_written(primary) {
+        return Ok(primary.to_vec());
+    }
+    match target.unique.iter().find(|key| is_written(&key.columns)) {
+        Some(key) => Ok(key.columns.clone()),
+        None => Err(one(Error::invalid("on_conflict needs a unique key that the step writes")
+            .in_table(&target.name.to_string())
+            .hint("Write the primary key or a unique column, or use on_conflict = \"fail\"."))),
+    }
+}
+
+/// The target's key is the source's key, unchanged and in the same order.
+fn key_follows(
+    source: &SourceRows,
+    mapping: &BoundMapping,
+    target: &Table,
+    key: &[String],
+) -> bool {
+    let Some(source_key) = &source.key else { return false };
+    let pairs = source_key.0.iter().zip(key);
+    source_key.0.len() == key.len()
+        && pairs.into_iter().all(|(from, to)| {
+            let bound = mapping.columns.iter().find(|column| column.name == *to);
+            let from_column = bound.is_some_and(|bound| match &bound.rule {
+                BoundRule::Input(at) => {
+                    mapping.inputs[*at].source == InputSource::Column(from.name.clone())
+                }
+                _ => false,
+            });
+            let ordered = target.column(to).is_some_and(|column| {
+                match (&from.ty.kind, &column.ty.kind) {
+                    (Kind::Uuid, Kind::Uuid) => true,
+                    (
+                        Kind::Int(_) | Kind::Dynamic(Affinity::Integer),
+                        Kind::Int(_) | Kind::Dynamic(Affinity::Integer),
+                    ) => true,
+                    _ => false,
+                }
+            });
+            from_column && ordered
+        })
+}
+
+/// Whether a step has a rule that asks for keys that `name` gave.
+fn asks_for(step: &Step, name: &str) -> bool {
+    let mut asks = false;
+    for (_, rule) in step.kind.mapping().iter().flat_map(|mapping| &mapping.columns) {
+        each_rule(rule, &mut |rule| {
+            asks |= matches!(rule, Rule::Moved { step, .. } if step == name);
+        });
+    }
+    asks
+}

@@ -1,0 +1,39 @@
+//! Kinds of steps. `copy`, `seed` and `update` are bound to a [`crate::job::Job`] by [`bind`] and
+//! run by [`rows`]; `sql` runs by [`sql`].
+
+pub mod bind;
+pub mod rows;
+pub mod seed;
+pub mod sql;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::db::Database;
+use crate::event::Emitter;
+use crate::ledger::Ledger;
+use crate::plan::Plan;
+use crate::throttle::Throttle;
+
+/// What every step of a run needs.
+pub struct StepContext {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Where rows come from.
+    pub source: Arc<Database>,
+    /// Where rows go.
+    pub target: Arc<Database>,
+    /// The ledger under this process's epoch.
+    pub ledger: Ledger,
+    /// How fast.
+    pub throttle: Arc<Throttle>,
+    /// Where events go.
+    pub emitter: Emitter,
+    /// Cancelled to end after the batch in hand.
+    pub stop: CancellationToken,
+    /// The source's shared snapshot, if the plan asks for one.
+    pub snapshot: Option<String>,
+    /// Overrides `workers` of every step.
+    pub workers: Option<u32>,
+}

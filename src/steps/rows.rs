@@ -1,0 +1,300 @@
+//! Runs a step that moves rows: start or resume, chunks, counts, conservation, sequences.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::StepContext;
+use super::bind::{self, Bound, Ends};
+use crate::db::{Access, Session, count};
+use crate::engine::chunker::{Cut, cut};
+use crate::engine::{self, Shared};
+use crate::error::{Error, Result};
+use crate::event::{StepFigures, What};
+use crate::key::{Key, KeyRange};
+use crate::ledger::chunks::ChunkKind;
+use crate::ledger::history::StepRecord;
+use crate::plan::{Expect, Step, StepKind};
+use crate::sql::Flavor;
+
+/// Runs the step to its end; its figures.
+///
+/// # Errors
+/// Differs: a count is not what the plan or conservation says. The step is then not done.
+pub async fn run(
+    context: &StepContext,
+    position: usize,
+    step: &Step,
+    record: Option<&StepRecord>,
+) -> Result<StepFigures> {
+    let mut runner = RowStep::open(context, step).await?;
+    let resumed = record.filter(|record| record.state != "rolled back");
+    let before = match resumed {
+        Some(record) => record.before_rows,
+        None => Some(runner.start(position).await?),
+    };
+    runner.announce(resumed, before).await?;
+    runner.run_chunks().await?;
+    runner.finish(before).await
+}
+
+struct RowStep<'a> {
+    context: &'a StepContext,
+    step: &'a Step,
+    bound: Option<Bound>,
+    workers: u32,
+    source: Box<dyn Session>,
+    target: Box<dyn Session>,
+    route: String,
+    into: String,
+    from: String,
+    table: crate::sql::Table,
+    key_names: bool,
+}
+
+impl<'a> RowStep<'a> {
+    async fn open(context: &'a StepContext, step: &'a Step) -> Result<RowStep<'a>> {
+        let label = format!("{}/{}", context.plan.name, step.name);
+        let mut source = context.source.session(Access::Read, &label).await?;
+        let mut target = context.target.session(Access::Write, &label).await?;
+        let (joint, attached) = Ends::relation(&context.source, &context.target);
+        let mut ends =
+            Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
+        let bound = bind::step(&context.plan, step, &mut ends).await.map_err(first)?;
+        for trigger in target.triggers(&bound.job.target).await? {
+            context.emitter.emit(What::Warning {
+                step: Some(step.name.clone()),
+                message: format!(
+                    "the trigger or rule `{trigger}` on {} fires for every row written",
+                    bound.job.target.name
+                ),
+            });
+        }
+        let asked = context.workers.unwrap_or(step.options.workers);
+        // SQLite has one writer, and a seed is one list.
+        let workers =
+            if context.target.flavor() == Flavor::Sqlite || bound.seed.is_some() { 1 } else { asked };
+        Ok(RowStep {
+            route: bound.choice.to_string(),
+            into: bound.job.target.name.sql(),
+            from: bound.job.source.from_where(&[]),
+            table: bound.job.target.clone(),
+            key_names: bound.job.source.key.is_some(),
+            context,
+            step,
+            bound: Some(bound),
+            workers,
+            source,
+            target,
+        })
+    }
+
+    fn bound(&self) -> Result<&Bound> {
+        self.bound.as_ref().ok_or_else(|| Error::stop("the step is already running"))
+    }
+
+    /// Cuts the step, compares the counts that are expected at the start, and writes step and
+    /// chunks into the ledger in one transaction.
+    async fn start(&mut self, position: usize) -> Result<u64> {
+        let cut = self.cut().await?;
+        let before = count(self.target.as_mut(), &self.into).await?;
+        let expect = self.step.expect.clone();
+        self.expected("before", expect.before, before)?;
+        self.expected("source", expect.source, cut.rows)?;
+        let files = self.bound()?.seed.as_ref().map_or(0, |seed| seed.file_count);
+        self.expected("files", expect.files, files)?;
+        let record = StepRecord {
+            step: self.step.name.clone(),
+            kind: self.step.kind.name().to_owned(),
+            checksum: self.step.checksum.clone(),
+            spec: format!("{:#?}", self.step.kind),
+            state: "running".to_owned(),
+            route: self.route.clone(),
+            target_table: self.step.kind.target_table().map(str::to_owned),
+            columns: serde_json::to_string(&self.bound()?.job.marks).ok(),
+            source_rows: Some(cut.rows),
+            source_rows_after: None,
+            before_rows: Some(before),
+            after_rows: None,
+        };
+        let ledger = &self.context.ledger;
+        let session = self.target.as_mut();
+        session.begin().await?;
+        ledger.guard(session).await?;
+        ledger.start_step(session, position, &record).await?;
+        ledger.store_chunks(session, &self.step.name, &cut.chunks).await?;
+        session.commit().await?;
+        crate::fail::point("chunks_stored");
+        Ok(before)
+    }
+
+    async fn cut(&mut self) -> Result<Cut> {
+        let bound = self.bound.as_ref().ok_or_else(|| Error::stop("the step is running"))?;
+        if let Some(seed) = &bound.seed {
+            let rows = seed.count();
+            let upto = i64::try_from(rows).unwrap_or(i64::MAX);
+            let range = KeyRange { after: None, upto: Some(Key::int(upto)) };
+            return Ok(Cut { rows, chunks: vec![(ChunkKind::Range, range)] });
+        }
+        let is_update = matches!(self.step.kind, StepKind::Update(_));
+        let session = if is_update { self.target.as_mut() } else { self.source.as_mut() };
+        cut(session, &bound.job.source, self.workers, self.step.options.batch_rows).await
+    }
+
+    /// Compares one count with the plan's; differing ones are events and exit code 3.
+    fn expected(&self, what: &str, expected: Option<u64>, actual: u64) -> Result<()> {
+        let Some(expected) = expected.filter(|expected| *expected != actual) else { return Ok(()) };
+        let table = match (what, &self.step.kind) {
+            ("source" | "files", StepKind::Copy(_)) => self.bound()?.job.source.name.clone(),
+            _ => self.table.name.name.clone(),
+        };
+        Err(count_differs(self.context, self.step, &table, what, expected, actual))
+    }
+
+    async fn announce(
+        &mut self,
+        resumed: Option<&StepRecord>,
+        before: Option<u64>,
+    ) -> Result<()> {
+        let ledger = &self.context.ledger;
+        let totals = ledger.totals(self.target.as_mut(), &self.step.name).await?;
+        let records = ledger.steps(self.target.as_mut()).await?;
+        let record = records.iter().find(|record| record.step == self.step.name).or(resumed);
+        self.context.emitter.emit(What::StepStarted {
+            step: self.step.name.clone(),
+            kind: self.step.kind.name().to_owned(),
+            route: self.route.clone(),
+            source_rows: record.and_then(|record| record.source_rows),
+            done_rows: totals.read,
+            before,
+        });
+        Ok(())
+    }
+
+    async fn run_chunks(&mut self) -> Result<()> {
+        let context = self.context;
+        let Some(bound) = self.bound.take() else { return Ok(()) };
+        let memory = bound.seed.as_ref().map(|seed| Arc::new(seed.bound(&bound.job.mapping)));
+        let rejects = context.ledger.reject_count(self.target.as_mut(), &self.step.name).await?;
+        // An update reads what it writes.
+        let source = match self.step.kind {
+            StepKind::Update(_) => Arc::clone(&context.target),
+            _ => Arc::clone(&context.source),
+        };
+        let shared = Arc::new(Shared {
+            job: bound.job,
+            choice: bound.choice,
+            source,
+            moved_flavor: context.source.flavor(),
+            target: Arc::clone(&context.target),
+            memory,
+            ledger: context.ledger.clone(),
+            throttle: Arc::clone(&context.throttle),
+            emitter: context.emitter.clone(),
+            snapshot: context.snapshot.clone(),
+            stop: context.stop.child_token(),
+            rejects: AtomicU64::new(rejects),
+        });
+        shared.add_rejects(0)?;
+        engine::run(shared, self.workers).await
+    }
+
+    /// Counts everything again, with new sessions, and closes the step when all of it holds.
+    async fn finish(&mut self, before: Option<u64>) -> Result<StepFigures> {
+        let context = self.context;
+        let label = format!("{}/{}/count", context.plan.name, self.step.name);
+        self.source = context.source.session(Access::Read, &label).await?;
+        self.target = context.target.session(Access::Write, &label).await?;
+        self.target.advance_sequences(&self.table).await?;
+        let totals = context.ledger.totals(self.target.as_mut(), &self.step.name).await?;
+        let after = count(self.target.as_mut(), &self.into).await?;
+        let is_copy = matches!(self.step.kind, StepKind::Copy(_));
+        let source_after = match is_copy {
+            true => Some(count(self.source.as_mut(), &self.from).await?),
+            false => None,
+        };
+        let handled = totals.inserted + totals.updated + totals.skipped + totals.rejected;
+        self.holds("conservation", totals.read, handled)?;
+        if let Some(before) = before.filter(|_| !self.step.options.allow_inserts) {
+            let inserted = before + totals.inserted;
+            self.holds("conservation", inserted, after)?;
+        }
+        let Expect { source, after: expected_after, changed, .. } = self.step.expect.clone();
+        self.holds_if("source", source, totals.read)?;
+        self.holds_if("after", expected_after, after)?;
+        self.holds_if("changed", changed, totals.updated)?;
+        let session = self.target.as_mut();
+        session.begin().await?;
+        context.ledger.guard(session).await?;
+        context
+            .ledger
+            .set_step(session, &self.step.name, "done", Some(after), source_after)
+            .await?;
+        session.commit().await?;
+        crate::fail::point("step_done");
+        let _ = self.key_names;
+        let records = context.ledger.steps(session).await?;
+        let record = records.iter().find(|record| record.step == self.step.name);
+        let record = record.ok_or_else(|| Error::stop("the step is gone from the ledger"))?;
+        let figures = context.ledger.figures(session, record).await?;
+        context.emitter.emit(What::StepFinished(figures.clone()));
+        Ok(figures)
+    }
+
+    fn holds_if(&self, what: &str, expected: Option<u64>, actual: u64) -> Result<()> {
+        expected.map_or(Ok(()), |expected| self.holds(what, expected, actual))
+    }
+
+    fn holds(&self, what: &str, expected: u64, actual: u64) -> Result<()> {
+        if expected == actual {
+            return Ok(());
+        }
+        let table = self.table.name.name.clone();
+        Err(count_differs(self.context, self.step, &table, what, expected, actual))
+    }
+}
+
+/// The event and the error of a count that differs: the table and both numbers.
+pub fn count_differs(
+    context: &StepContext,
+    step: &Step,
+    table: &str,
+    what: &str,
+    expected: u64,
+    actual: u64,
+) -> Error {
+    context.emitter.emit(What::ExpectationFailed {
+        step: step.name.clone(),
+        table: table.to_owned(),
+        what: what.to_owned(),
+        expected,
+        actual,
+    });
+    let message = match what {
+        "conservation" => format!("{expected} rows should be there, {actual} are"),
+        what => format!("expected {what} = {expected}, found {actual}"),
+    };
+    Error::differs(message)
+        .in_step(&step.name)
+        .in_table(table)
+        .at_line(&context.plan.file.display().to_string(), step.line)
+        .hint(match what {
+            "conservation" => {
+                "Others write to the table meanwhile, or a trigger does. If that is meant, say \
+                 allow_inserts = true in the step."
+            }
+            _ => "Correct the plan's `expect` if the database is right; otherwise find out who \
+                  changed the table.",
+        })
+}
+
+/// The first of several errors; the others follow in its message.
+pub fn first(errors: Vec<Error>) -> Error {
+    let more = errors.len().saturating_sub(1);
+    let mut errors = errors.into_iter();
+    let mut error = errors.next().unwrap_or_else(|| Error::stop("no reason was given"));
+    if more > 0 {
+        let others: Vec<String> = errors.map(|other| other.to_string()).collect();
+        error.message = format!("{}; and: {}", error.message, others.join("; "));
+    }
+    error
+}

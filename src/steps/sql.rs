@@ -1,0 +1,87 @@
+//! `sql` steps: SQL of the plan on the target, in one transaction with its ledger entry.
+
+use super::StepContext;
+use crate::db::Access;
+use crate::error::{Error, Result};
+use crate::event::{StepFigures, What};
+use crate::ledger::history::StepRecord;
+use crate::plan::{SqlStep, Step};
+
+/// Runs the step; its figures (all zero).
+pub async fn run(
+    context: &StepContext,
+    position: usize,
+    step: &Step,
+    sql: &SqlStep,
+    record: Option<&StepRecord>,
+) -> Result<StepFigures> {
+    let perhaps_done = record.is_some_and(|record| record.state == "running");
+    if perhaps_done && !sql.transaction {
+        return Err(Error::stop("the statement may or may not have run: the process ended inside it")
+            .in_step(&step.name)
+            .hint(
+                "Look at the target. If it is done, mark it with `tablelift rollback --step` and \
+                 an undo, or undo it by hand; then run again.",
+            ));
+    }
+    let label = format!("{}/{}", context.plan.name, step.name);
+    let mut session = context.target.session(Access::Write, &label).await?;
+    let session = session.as_mut();
+    let record = StepRecord {
+        step: step.name.clone(),
+        kind: "sql".to_owned(),
+        checksum: step.checksum.clone(),
+        spec: format!("{:#?}", step.kind),
+        state: "running".to_owned(),
+        route: String::new(),
+        target_table: None,
+        columns: None,
+        source_rows: None,
+        source_rows_after: None,
+        before_rows: None,
+        after_rows: None,
+    };
+    context.emitter.emit(What::StepStarted {
+        step: step.name.clone(),
+        kind: "sql".to_owned(),
+        route: String::new(),
+        source_rows: None,
+        done_rows: 0,
+        before: None,
+    });
+    let begun = std::time::Instant::now();
+    let ledger = &context.ledger;
+    session.begin().await?;
+    ledger.guard(session).await?;
+    ledger.start_step(session, position, &record).await?;
+    if !sql.transaction {
+        // The intent is committed first, so that a kill is told apart from "never ran".
+        session.commit().await?;
+    }
+    if let Err(error) = session.script(&sql.sql).await {
+        session.rollback().await;
+        return Err(failed(context, step, error));
+    }
+    if !sql.transaction {
+        session.begin().await?;
+        ledger.guard(session).await?;
+    }
+    crate::fail::point("sql_ran");
+    ledger.set_step(session, &step.name, "done", None, None).await?;
+    session.commit().await?;
+    let figures = StepFigures {
+        step: step.name.clone(),
+        kind: "sql".to_owned(),
+        seconds: begun.elapsed().as_secs_f64(),
+        ..StepFigures::default()
+    };
+    context.emitter.emit(What::StepFinished(figures.clone()));
+    Ok(figures)
+}
+
+fn failed(context: &StepContext, step: &Step, error: Error) -> Error {
+    let mut error = error.in_step(&step.name);
+    error.class = crate::error::Class::Stop;
+    error.message = format!("the plan's SQL failed: {}", error.message);
+    error.at_line(&context.plan.file.display().to_string(), step.line)
+}
