@@ -237,8 +237,8 @@ pub async fn install(session: &mut dyn Session) -> Result<()> {
         session.commit().await?;
     }
     let meta = session.dialect().ledger("meta").sql();
-    let format = crate::db::scalar(session, &Statement::new(format!("SELECT format FROM {meta}")));
-    let format = super::number(&format.await?);
+    let ask = Statement::new(format!("SELECT format FROM {meta}"));
+    let format = super::number(&crate::db::scalar(session, &ask).await?);
     if format != FORMAT {
         return Err(Error::invalid(format!(
             "the ledger has format {format}, this tablelift knows format {FORMAT}"

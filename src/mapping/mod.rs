@@ -9,8 +9,13 @@ pub mod cast;
 pub mod eval;
 pub mod render;
 
-pub use bind::{BoundMapping, BoundRule, Form, Input, InputSource, bind};
-pub use eval::{Cells, Context, Reject, eval};
+pub use bind::{
+    BoundLookup, BoundMapping, BoundRule, Finding, Form, Input, InputSource, Scope, bind,
+    same_names,
+};
+pub use eval::{Context, Reject, eval};
+
+use crate::value::{Scalar, Value};
 
 /// The rules of one step: target column = rule, in the plan's order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,6 +40,20 @@ pub enum Constant {
     Time(String),
     /// TOML table or array, as JSON text.
     Json(String),
+}
+
+impl Constant {
+    /// The constant as a value.
+    pub fn value(&self) -> Value {
+        match self {
+            Constant::Bool(b) => Value::Bool(*b),
+            Constant::Int(i) => Value::Int(*i),
+            Constant::Number(text) => Value::Number(text.clone()),
+            Constant::Text(text) => Value::Text(text.clone()),
+            Constant::Time(text) => Value::Typed(Scalar::Opaque, text.clone()),
+            Constant::Json(text) => Value::Json(text.clone()),
+        }
+    }
 }
 
 /// One column rule; see the table in the plan format.

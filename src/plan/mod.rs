@@ -1,11 +1,13 @@
-//! What is wanted: the plan, as meant. [`file`] reads what is written, [`resolve`] makes this
+//! What is wanted: the plan, as meant. A reader walks what is written, [`resolve`] makes this
 //! out of it: variables filled in, defaults spread, references between steps checked.
 
 pub mod diagnostic;
-pub mod file;
+mod reader;
 pub mod resolve;
-pub mod rules;
+mod rules;
 pub mod schema;
+mod steps;
+mod tables;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Emitter, Listener, StepFigures, What};
 use crate::plan::{OnFailure, Plan, StepKind};
-use crate::steps::{self, StepContext};
+use crate::steps;
 
 use self::start::Started;
 

@@ -9,7 +9,7 @@ use crate::mapping::{BoundMapping, Constant, InputSource, Rule};
 use crate::plan::{Seed, SeedSource, each_rule};
 use crate::sql::{Affinity, Column, ColumnType, Kind};
 use crate::engine::route::decode::MemoryRows;
-use crate::value::{Row, Scalar, Value};
+use crate::value::{Row, Value};
 
 /// All rows of a seed, with the union of their columns.
 #[derive(Debug, Default)]
@@ -97,19 +97,7 @@ fn file_rules(seed: &Seed) -> Vec<String> {
 }
 
 fn entry((name, constant): &(String, Constant)) -> (String, Value) {
-    (name.clone(), value_of(constant))
-}
-
-/// The value of a constant of the plan.
-pub fn value_of(constant: &Constant) -> Value {
-    match constant {
-        Constant::Bool(b) => Value::Bool(*b),
-        Constant::Int(i) => Value::Int(*i),
-        Constant::Number(text) => Value::Number(text.clone()),
-        Constant::Text(text) => Value::Text(text.clone()),
-        Constant::Time(text) => Value::Typed(Scalar::Opaque, text.clone()),
-        Constant::Json(text) => Value::Json(text.clone()),
-    }
+    (name.clone(), constant.value())
 }
 
 /// A column whose values bring their own types.

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use sqlx::postgres::{PgConnection, PgRow, PgValueFormat};
-use sqlx::{AssertSqlSafe, Column as _, Executor as _, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{
+    AssertSqlSafe, Column as _, Executor as _, Row as _, SqlSafeStr as _, TypeInfo as _, ValueRef as _,
+};
 
 use super::{catalog, copy_text, error, write};
 use crate::db::{Access, Image, Insert, Inserted, PageSink, RowUpdate, Session};

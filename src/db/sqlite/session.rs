@@ -150,7 +150,6 @@ impl Session for SqliteSession {
             let prepared = connection.prepare(query)?;
             let columns = prepared.columns();
             Ok(columns
-                .iter()
                 .map(|column| {
                     let declared = column.decl_type().unwrap_or_default();
                     let affinity = match column.decl_type() {

@@ -1,0 +1,116 @@
+use super::*;
+
+fn load(text: &str) -> Result<Loaded, PlanError> {
+    let vars = |name: &str| (name == "SET").then(|| "sqlite:set.db".to_owned());
+    let options = LoadOptions { vars: &vars, source: None, target: None };
+    parse(text.to_owned(), Path::new("plan.toml"), &options)
+}
+
+fn errors(text: &str) -> Vec<(usize, String)> {
+    let error = load(text).expect_err("the plan is wrong");
+    let line = |d: &Diagnostic| d.span.map_or(0, |span| span.line_and_column(text).0);
+    error.diagnostics.iter().map(|d| (line(d), d.message.clone())).collect()
+}
+
+const HEAD: &str = "name = \"p\"\n[source]\nurl = \"sqlite:a.db\"\n[target]\nurl = \"sqlite:b.db\"\n";
+
+#[test]
+fn a_whole_plan_is_understood() {
+    let text = format!(
+        "{HEAD}[defaults]\nbatch_rows = 50\n[throttle]\nrows_per_second = 10\nbytes_per_second = \"1MB\"\n\
+         [[protect]]\ntable = \"x\"\nrows = 3\n\
+         [[step]]\nname = \"a\"\ncopy = \"old\"\ninto = \"new\"\nkey = [\"t\", \"id\"]\nbatch_rows = 7\n\
+         [step.columns]\nid = \"id\"\nmode = {{ from = \"dark\", map = {{ true = \"dark\" }}, default = \"light\" }}\n\
+         data = {{ json = \"*\", except = [\"tmp\"], with = {{ source = {{ value = \"old\" }} }} }}\n\
+         [[step]]\nname = \"b\"\ncopy = \"kids\"\ninto = \"kids2\"\n[step.columns]\n\
+         parent = {{ moved = \"new\", from = \"old_id\" }}\n\
+         [[check]]\nname = \"c\"\nsql = \"SELECT 1\"\nvalue = 1\nfail_over = \"1s\"\n"
+    );
+    let plan = load(&text).unwrap().plan;
+    assert_eq!(plan.steps[0].options.batch_rows, 7);
+    assert_eq!(plan.steps[1].options.batch_rows, 50);
+    let StepKind::Copy(copy) = &plan.steps[1].kind else { panic!() };
+    let (_, rule) = &copy.columns.as_ref().unwrap().columns[0];
+    assert!(matches!(rule, Rule::Moved { step, .. } if step == "a"), "the table stands for its step");
+}
+
+#[test]
+fn all_mistakes_come_at_once_with_their_lines() {
+    let text = format!(
+        "{HEAD}[defaults]\nbatch_row = 5\nworkers = \"two\"\n[[step]]\nname = \"a\"\ncopy = \"t\"\nin = \"u\"\n\
+         [[check]]\nname = \"c\"\nsql = \"SELECT 1\"\n"
+    );
+    let found = errors(&text);
+    let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [7, 8, 9, 12, 13], "{found:?}");
+}
+
+#[test]
+fn what_comes_later_is_not_unknown() {
+    for step in ["migrate = \"schema/\"", "backup = [\"t\"]", "gate = \"go\"", "delete = \"t\""] {
+        let found = errors(&format!("{HEAD}[[step]]\nname = \"s\"\n{step}\n"));
+        assert!(found[0].1.contains("not supported yet"), "{found:?}");
+    }
+    let found = errors(&format!(
+        "{HEAD}[throttle.back_off_when]\nbatch_p95 = \"2s\"\n[[step]]\nname = \"s\"\nsql = \"x\"\n"
+    ));
+    assert!(found[0].1.contains("not supported yet"), "{found:?}");
+    let mysql = HEAD.replace("sqlite:a.db", "mysql://u:secret@h/d");
+    let found = errors(&format!("{mysql}[[step]]\nname = \"s\"\nsql = \"x\"\n"));
+    assert!(found[0].1.contains("not supported yet"), "{found:?}");
+    assert!(!format!("{found:?}").contains("secret"));
+}
+
+#[test]
+fn variables_are_filled_in_or_named() {
+    let with = |url: &str| {
+        load(&format!(
+            "{}[[step]]\nname = \"s\"\nsql = \"x\"\n",
+            HEAD.replace("sqlite:a.db", url)
+        ))
+    };
+    assert_eq!(with("${SET}").unwrap().plan.source.url, "sqlite:set.db");
+    assert_eq!(with("${UNSET:-sqlite:d.db}").unwrap().plan.source.url, "sqlite:d.db");
+    assert!(with("${UNSET}").unwrap_err().diagnostics[0].message.contains("UNSET"));
+    assert!(with("${SET").is_err());
+}
+
+#[test]
+fn the_plan_may_not_change_what_it_protects() {
+    let found = errors(&format!(
+        "{HEAD}[[protect]]\ntable = \"t\"\n[[step]]\nname = \"s\"\ncopy = \"o\"\ninto = \"t\"\n"
+    ));
+    assert!(found[0].1.contains("protected"), "{found:?}");
+}
+
+#[test]
+fn a_step_keeps_its_checksum_under_free_changes() {
+    let sum = |extra: &str, into: &str| {
+        let text =
+            format!("{HEAD}[[step]]\nname = \"s\"\ncopy = \"o\"\ninto = \"{into}\"\n{extra}\n");
+        load(&text).unwrap().plan.steps[0].checksum.clone()
+    };
+    assert_eq!(sum("", "t"), sum("workers = 3\nbatch_rows = 9\nretries = 1", "t"));
+    assert_ne!(sum("", "t"), sum("", "u"));
+    assert_ne!(sum("", "t"), sum("where = \"x\"", "t"));
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    for text in ["", "\u{0}", "[[step]]", "name = 1", "a = {", "[source]\nurl = {}", "step = 1", "step = [1]"] {
+        assert!(load(text).is_err());
+    }
+    let deep = format!("{HEAD}[[step]]\nname=\"s\"\ncopy=\"o\"\ninto=\"t\"\n[step.columns]\na = {}\"x\"{}",
+        "{ array = [".repeat(200), "] }".repeat(200));
+    assert!(load(&deep).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn random_plans_are_refused_not_crashed(text in ".{0,200}", at in 0usize..120) {
+        let mut plan = format!("{HEAD}[[step]]\nname = \"s\"\ncopy = \"o\"\ninto = \"t\"\n");
+        let at = (0..=at.min(plan.len())).rev().find(|at| plan.is_char_boundary(*at)).unwrap_or(0);
+        plan.insert_str(at, &text);
+        let _ = load(&plan);
+    }
+}

@@ -1,0 +1,185 @@
+//! JSON Schema of the plan format, so that editors complete it.
+
+use serde_json::{Value, json};
+
+/// The schema, draft 2020-12.
+pub fn json_schema() -> Value {
+    let text = |about: &str| json!({ "type": "string", "description": about });
+    let count = |about: &str| json!({ "type": "integer", "minimum": 0, "description": about });
+    let flag = |about: &str| json!({ "type": "boolean", "description": about });
+    let names = |about: &str| {
+        json!({
+            "description": about,
+            "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
+        })
+    };
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "tablelift plan",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["name", "source", "target", "step"],
+        "properties": {
+            "name": { "type": "string", "pattern": "^[a-z0-9-]{1,63}$",
+                "description": "Identifies the migration in the ledger." },
+            "description": text("One line for people."),
+            "vars": { "type": "object", "additionalProperties": { "type": "string" },
+                "description": "Names for use as ${name} in url." },
+            "source": object(json!({
+                "url": text("postgres://… or sqlite:PATH; ${VAR} and ${VAR:-default} are filled in."),
+                "schema": text("Schema to look in."),
+                "consistency": { "enum": ["batch", "snapshot"],
+                    "description": "batch: each batch sees the newest commits. snapshot: all workers see one moment (PostgreSQL)." },
+            }), &[]),
+            "target": object(json!({
+                "url": text("postgres://… or sqlite:PATH; ${VAR} and ${VAR:-default} are filled in."),
+                "schema": text("Schema to look in."),
+            }), &[]),
+            "defaults": object(options(), &[]),
+            "throttle": object(json!({
+                "rows_per_second": { "type": "integer", "minimum": 1 },
+                "bytes_per_second": { "type": ["string", "integer"], "description": "\"20MB\"" },
+                "batches_per_second": { "type": "number", "exclusiveMinimum": 0 },
+                "pause_between_batches": text("\"100ms\""),
+            }), &[]),
+            "protect": list(object(json!({
+                "table": text("A table of the target that must not change."),
+                "rows": count("Rows that must be there at the start."),
+                "except": names("Columns that may change."),
+                "allow_inserts": flag("New rows may come."),
+            }), &["table"])),
+            "step": list(step()),
+            "check": list(object(json!({
+                "name": text("Unique."),
+                "sql": text("A query on the target."),
+                "value": { "description": "The one value it must give." },
+                "rows": { "type": "array", "description": "The rows it must give, in order." },
+                "empty": flag("It must give no row (true) or at least one (false)."),
+                "when": { "enum": ["before", "after", "both"] },
+                "warn_over": text("Slower warns: \"100ms\"."),
+                "fail_over": text("Slower fails: \"1s\"."),
+            }), &["name", "sql"])),
+        },
+        "$defs": { "rule": rule(), "rules": rules() },
+    })
+}
+
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": required,
+        "properties": properties,
+    })
+}
+
+fn list(items: Value) -> Value {
+    json!({ "type": "array", "items": items })
+}
+
+fn options() -> Value {
+    json!({
+        "batch_rows": { "type": "integer", "minimum": 1, "maximum": 1_000_000,
+            "description": "Rows per committed batch." },
+        "workers": { "type": "integer", "minimum": 1, "maximum": 64,
+            "description": "Concurrent chunks within one step." },
+        "on_conflict": { "enum": ["fail", "skip", "update"] },
+        "max_rejects": { "type": "integer", "minimum": 0,
+            "description": "Rows that may go to the rejects before the step fails." },
+        "lossy": { "enum": ["reject", "allow"],
+            "description": "A value that the target would round, cut or shift." },
+        "on_failure": { "enum": ["stop", "rollback"] },
+        "retries": { "type": "integer", "minimum": 0, "maximum": 100 },
+    })
+}
+
+fn step() -> Value {
+    let strings = json!({ "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
+    let counts = json!({ "type": "integer", "minimum": 0 });
+    let mut properties = json!({
+        "name": { "type": "string", "description": "Unique." },
+        "copy": { "type": "string", "description": "A table of the source." },
+        "copy_query": { "type": "string", "description": "A query on the source; needs a key." },
+        "seed": strings,
+        "rows": { "type": "array", "items": { "type": "object" }, "description": "Rows of a seed." },
+        "at": { "type": "string", "description": "Dotted path of the array that holds the rows." },
+        "update": { "type": "string", "description": "A table of the target." },
+        "sql": { "type": "string", "description": "SQL on the target." },
+        "undo": { "type": "string", "description": "What rollback runs." },
+        "transaction": { "type": "boolean" },
+        "into": { "type": "string", "description": "The target table." },
+        "key": strings,
+        "where": { "type": "string", "description": "A condition in the read database's SQL." },
+        "columns": { "$ref": "#/$defs/rules" },
+        "set": { "$ref": "#/$defs/rules" },
+        "allow_inserts": { "type": "boolean", "description": "Others may insert meanwhile." },
+        "expect": object(json!({
+            "source": counts, "before": counts, "after": counts, "changed": counts, "files": counts,
+        }), &[]),
+    });
+    if let (Some(all), Value::Object(options)) = (properties.as_object_mut(), options()) {
+        all.extend(options);
+    }
+    object(properties, &["name"])
+}
+
+fn rules() -> Value {
+    json!({ "type": "object", "additionalProperties": { "$ref": "#/$defs/rule" } })
+}
+
+fn rule() -> Value {
+    let rule = json!({ "$ref": "#/$defs/rule" });
+    let several = json!({ "type": "array", "items": rule });
+    json!({
+        "description": "What becomes of a target column: a source column, or a rule.",
+        "oneOf": [
+            { "type": "string" },
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "value": {},
+                    "first": several,
+                    "from": rule,
+                    "map": { "type": "object" },
+                    "default": {},
+                    "cast": { "type": "string" },
+                    "json": {},
+                    "except": { "oneOf": [{ "type": "string" }, { "type": "array" }] },
+                    "with": { "$ref": "#/$defs/rules" },
+                    "nulls": { "enum": ["keep", "drop"] },
+                    "array": several,
+                    "lookup": { "type": "string" },
+                    "match": { "$ref": "#/$defs/rules" },
+                    "take": { "type": "string" },
+                    "missing": { "enum": ["reject", "null", "fail"] },
+                    "moved": { "type": "string" },
+                    "children": { "type": "string" },
+                    "order_by": { "oneOf": [{ "type": "string" }, { "type": "array" }] },
+                    "uuid": several,
+                    "sql": { "type": "string" },
+                    "file": { "type": "string" }
+                }
+            }
+        ]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::reader::NOT_YET;
+
+    #[test]
+    fn it_offers_nothing_that_is_refused() {
+        let schema = json_schema();
+        let step = &schema["properties"]["step"]["items"]["properties"];
+        let throttle = &schema["properties"]["throttle"]["properties"];
+        for key in NOT_YET {
+            assert!(step[key].is_null() && throttle[key].is_null(), "{key}");
+        }
+        for key in crate::plan::rules::RULE_KEYS {
+            assert!(!schema["$defs"]["rule"]["oneOf"][1]["properties"][key].is_null(), "{key}");
+        }
+    }
+}

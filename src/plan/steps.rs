@@ -1,0 +1,232 @@
+//! `[[step]]` and `[defaults]`.
+
+use sha2::{Digest as _, Sha256};
+use toml::de::DeValue;
+
+use super::diagnostic::Findings;
+use super::reader::{Node, Reader, constant, span, strings, wrong_type};
+use super::rules;
+use super::{
+    Copy, CopySource, Expect, OnConflict, OnFailure, Options, Seed, SeedSource, SqlStep, Step,
+    StepKind, Update,
+};
+use crate::mapping::{Constant, Rule};
+
+/// Keys that name a step's kind.
+const KINDS: &[&str] = &[
+    "copy", "copy_query", "seed", "rows", "update", "sql", "migrate", "backup", "swap", "gate",
+    "delete",
+];
+
+/// What holds where neither the plan nor the step says otherwise.
+pub fn built_in() -> Options {
+    Options {
+        batch_rows: 10_000,
+        workers: 2,
+        on_conflict: OnConflict::Fail,
+        max_rejects: 0,
+        lossy: false,
+        on_failure: OnFailure::Stop,
+        retries: 5,
+        allow_inserts: false,
+    }
+}
+
+/// Reads the options that stand in `reader`, over `base`.
+pub fn options(reader: &mut Reader<'_, '_>, base: &Options) -> Options {
+    let small = |number: Option<u64>, old: u32| {
+        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(old)
+    };
+    let conflict = [
+        ("fail", OnConflict::Fail),
+        ("skip", OnConflict::Skip),
+        ("update", OnConflict::Update),
+    ];
+    let failure = [("stop", OnFailure::Stop), ("rollback", OnFailure::Rollback)];
+    Options {
+        batch_rows: small(reader.number("batch_rows", 1, 1_000_000), base.batch_rows),
+        workers: small(reader.number("workers", 1, 64), base.workers),
+        on_conflict: reader.word("on_conflict", &conflict).unwrap_or(base.on_conflict),
+        max_rejects: reader.number("max_rejects", 0, i64::MAX as u64).unwrap_or(base.max_rejects),
+        lossy: reader.word("lossy", &[("reject", false), ("allow", true)]).unwrap_or(base.lossy),
+        on_failure: reader.word("on_failure", &failure).unwrap_or(base.on_failure),
+        retries: small(reader.number("retries", 0, 100), base.retries),
+        allow_inserts: base.allow_inserts,
+    }
+}
+
+/// Reads one `[[step]]`.
+pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, text: &str) -> Option<Step> {
+    let place = reader.span;
+    let findings = reader.findings();
+    let name = reader.required_string("name");
+    if name.as_deref().is_some_and(str::is_empty) {
+        findings.error(place, "a step needs a name", None);
+    }
+    let mut kinds: Vec<&str> = KINDS.iter().copied().filter(|key| reader.has(key)).collect();
+    if kinds.contains(&"update") || kinds.contains(&"copy") {
+        // `rows` has no meaning there; the key itself is reported below.
+        kinds.retain(|key| *key != "rows");
+    }
+    let kind = match kinds.as_slice() {
+        [one] => *one,
+        [] => {
+            let help = "one of: copy, copy_query, seed, rows, update, sql".to_owned();
+            findings.error(place, "the step says nothing to do", Some(help));
+            return None;
+        }
+        several => {
+            findings.error(place, format!("{} can't stand in one step", several.join(" and ")), None);
+            return None;
+        }
+    };
+    let bound = match kind {
+        "copy" | "copy_query" => copy(&mut reader),
+        "seed" | "rows" => seed(&mut reader),
+        "update" => update(&mut reader),
+        "sql" => sql(&mut reader),
+        later => {
+            findings.error(place, format!("`{later}` steps are not supported yet"), None);
+            return None;
+        }
+    };
+    let expect = expect(&mut reader, kind);
+    let mut options = options(&mut reader, defaults);
+    options.allow_inserts = reader.boolean("allow_inserts").unwrap_or(false);
+    reader.finish();
+    let (name, kind) = name.zip(bound)?;
+    let checksum = checksum(&kind, &options);
+    let line = place.line_and_column(text).0;
+    Some(Step { name, kind, expect, options, line, checksum })
+}
+
+/// SHA-256 of the parsed step, less what is free to change between runs.
+fn checksum(kind: &StepKind, options: &Options) -> String {
+    let fixed = format!("{kind:?} {:?} {}", options.on_conflict, options.lossy);
+    Sha256::digest(fixed.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn columns(
+    reader: &mut Reader<'_, '_>,
+) -> Result<Option<crate::mapping::Mapping>, ()> {
+    let findings = reader.findings();
+    match reader.take("columns") {
+        None => Ok(None),
+        Some(node) => rules::mapping(node, findings).map(Some).ok_or(()),
+    }
+}
+
+fn copy(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
+    let findings = reader.findings();
+    let table = reader.string("copy");
+    let query = reader.string("copy_query");
+    let into = reader.required_string("into");
+    let key = match reader.has("key") {
+        true => reader.strings("key"),
+        false => None,
+    };
+    if query.is_some() && key.is_none() {
+        let help = "name the columns that are unique in the query's rows: key = \"id\"".to_owned();
+        findings.error(reader.span, "`copy_query` needs a `key`", Some(help));
+    }
+    if table.as_deref().is_some_and(|table| table.contains(['*', '?'])) {
+        findings.error(reader.span, "table patterns in `copy` are not supported yet", None);
+    }
+    let filter = reader.string("where");
+    let columns = columns(reader).ok()?;
+    let from = table.map(CopySource::Table).or(query.map(CopySource::Query))?;
+    Some(StepKind::Copy(Copy { from, into: into?, key, filter, columns }))
+}
+
+fn seed(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
+    let from = match reader.has("seed") {
+        true => reader.strings("seed").map(SeedSource::Files),
+        false => inline_rows(reader).map(SeedSource::Rows),
+    };
+    let at = reader.string("at");
+    let into = reader.required_string("into");
+    let columns = columns(reader).ok()?;
+    let (from, into) = from.zip(into)?;
+    Some(StepKind::Seed(Seed { from, at, into, columns }))
+}
+
+fn inline_rows(reader: &mut Reader<'_, '_>) -> Option<Vec<Vec<(String, Constant)>>> {
+    let findings = reader.findings();
+    let node = reader.take("rows")?;
+    let DeValue::Array(rows) = node.get_ref() else {
+        wrong_type(findings, span(node), "a list of rows, like [{ id = 1 }]", node.get_ref());
+        return None;
+    };
+    rows.iter()
+        .map(|row| {
+            let row = Reader::of(row, findings)?;
+            row.entries()
+                .into_iter()
+                .map(|(name, _, node)| constant(node, findings).map(|value| (name.to_owned(), value)))
+                .collect::<Option<Vec<_>>>()
+        })
+        .collect()
+}
+
+fn update(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
+    let findings = reader.findings();
+    let table = reader.string("update");
+    let filter = reader.string("where");
+    let key = match reader.take("key") {
+        Some(node) => strings(node, findings),
+        None => None,
+    };
+    let set = reader.required("set").and_then(|node| rules::mapping(node, findings));
+    let (table, set) = table.zip(set)?;
+    if set.columns.is_empty() {
+        findings.error(reader.span, "[step.set] is empty", None);
+    }
+    Some(StepKind::Update(Update { table, filter, key, set }))
+}
+
+fn sql(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
+    let sql = reader.string("sql");
+    let undo = reader.string("undo");
+    let transaction = reader.boolean("transaction").unwrap_or(true);
+    Some(StepKind::Sql(SqlStep { sql: sql?, undo, transaction }))
+}
+
+fn expect(reader: &mut Reader<'_, '_>, kind: &str) -> Expect {
+    let findings = reader.findings();
+    let Some(node) = reader.take("expect") else { return Expect::default() };
+    let Some(mut inner) = Reader::of(node, findings) else { return Expect::default() };
+    let most = i64::MAX as u64;
+    let mut expect = Expect::default();
+    if kind != "sql" {
+        expect.source = inner.number("source", 0, most);
+        expect.before = inner.number("before", 0, most);
+        expect.after = inner.number("after", 0, most);
+    }
+    if kind == "update" {
+        expect.changed = inner.number("changed", 0, most);
+    }
+    if kind == "seed" {
+        expect.files = inner.number("files", 0, most);
+    }
+    inner.finish();
+    expect
+}
+
+/// Rules that make no sense in this kind of step.
+pub fn misplaced(step: &Step, node: &Node<'_>, findings: &Findings) {
+    for (column, rule) in step.kind.mapping().iter().flat_map(|mapping| &mapping.columns) {
+        super::each_rule(rule, &mut |rule| {
+            let problem = match (rule, &step.kind) {
+                (Rule::File(_), StepKind::Copy(_) | StepKind::Update(_)) => {
+                    "`file` belongs into a seed"
+                }
+                (Rule::Children { .. }, StepKind::Seed(_) | StepKind::Update(_)) => {
+                    "`children` belongs into a copy"
+                }
+                (Rule::Sql(_), StepKind::Seed(_)) => "`sql` has no database to run in, in a seed",
+                _ => return,
+            };
+            findings.error(span(node), format!("column {column}: {problem}"), None);
+        });
+    }
+}
