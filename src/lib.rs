@@ -15,6 +15,7 @@
 //! row that can't be written is a *reject*.
 
 pub mod db;
+pub mod demo;
 pub mod engine;
 pub mod error;
 pub mod event;

@@ -78,6 +78,15 @@ impl File {
         SqliteSession::new(connection, access)
     }
 
+    /// Runs a script on the file, creating it where it is missing.
+    pub fn execute_script(&self, sql: &str) -> Result<()> {
+        let connection = Connection::open(&self.path).and_then(|connection| {
+            connection.execute_batch(sql)?;
+            Ok(connection)
+        });
+        connection.map(drop).map_err(|failure| error::convert(&failure))
+    }
+
     /// A writing session that sees `source` as the attached database `source`, or as itself
     /// when both are one file.
     pub fn session_with(&self, source: &File) -> Result<SqliteSession> {

@@ -1,0 +1,175 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::exit;
+
+/// Moves legacy tables into new ones: batched, resumable, verified, reversible.
+#[derive(Debug, Parser)]
+#[command(name = "tablelift", version, after_help = exit::TABLE, disable_help_subcommand = true,
+    after_long_help = concat!(
+"Begin here:
+  tablelift demo                 a real migration on SQLite, with nothing else installed
+  tablelift check plan.toml      what a run would find, without touching anything
+  tablelift run plan.toml        run it, or go on where it stopped
+  tablelift rollback plan.toml   take back exactly what it wrote
+
+",
+"Exit codes:
+  0    done, and everything that was expected holds
+  1    failed; what was committed stays and the next `run` resumes
+  2    wrong usage, or the plan is invalid: nothing was touched
+  3    ran, but a count, a check or a protected table differs
+  4    another runner holds this plan
+  130  interrupted (Ctrl+C; 143 for SIGTERM): `run` resumes"))]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args, Clone)]
+pub struct Global {
+    /// NDJSON events or one JSON document on stdout, everything else on stderr
+    #[arg(long, global = true, env = "TABLELIFT_JSON")]
+    pub json: bool,
+    /// Only errors and the result
+    #[arg(long, short, global = true, env = "TABLELIFT_QUIET")]
+    pub quiet: bool,
+    /// More detail: every batch is a line
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// When to use colour (NO_COLOR is honoured)
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "TABLELIFT_COLOR")]
+    pub color: Color,
+    /// URL of the source instead of the plan's
+    #[arg(long, global = true, value_name = "URL", env = "TABLELIFT_SOURCE", hide_env_values = true)]
+    pub source: Option<String>,
+    /// URL of the target instead of the plan's
+    #[arg(long, global = true, value_name = "URL", env = "TABLELIFT_TARGET", hide_env_values = true)]
+    pub target: Option<String>,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a legacy SQLite database, migrate it, and show what to try next
+    #[command(after_help = "Examples:\n  tablelift demo\n  tablelift demo --fresh my-demo")]
+    Demo(Demo),
+    /// Validate a plan, offline and then against both databases; changes nothing
+    #[command(after_help = "Examples:\n  tablelift check plan.toml\n  tablelift check plan.toml --json")]
+    Check {
+        /// The plan file
+        #[arg(default_value = "tablelift.toml")]
+        plan: PathBuf,
+    },
+    /// Run a plan, or resume it where it stopped
+    #[command(after_help = "Examples:\n  tablelift run plan.toml\n  tablelift run plan.toml --dry-run\n  tablelift run plan.toml --step tools\n  tablelift run plan.toml --json > events.ndjson")]
+    Run(Run),
+    /// The same as run
+    #[command(hide = true)]
+    Resume(Run),
+    /// The same as run --dry-run
+    #[command(hide = true, visible_alias = "preview")]
+    Plan(Run),
+    /// What is done, running and left
+    #[command(after_help = "Examples:\n  tablelift status plan.toml\n  tablelift status plan.toml --watch")]
+    Status {
+        /// The plan file
+        #[arg(default_value = "tablelift.toml")]
+        plan: PathBuf,
+        /// Show it again every second until the run ends
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Prove counts, protected tables and checks again, at any time after a run
+    #[command(after_help = "Example:\n  tablelift verify plan.toml")]
+    Verify {
+        /// The plan file
+        #[arg(default_value = "tablelift.toml")]
+        plan: PathBuf,
+    },
+    /// Take back exactly what the plan's run wrote, in throttled batches
+    #[command(after_help = "Examples:\n  tablelift rollback plan.toml --dry-run\n  tablelift rollback plan.toml --yes\n  tablelift rollback plan.toml --step tasks --yes\n\nRows that somebody changed since are left alone and counted (exit code 3).")]
+    Rollback(Rollback),
+    /// Print the JSON Schema of the plan format, for editors
+    Schema,
+    /// Print shell completions
+    #[command(after_help = "Example:\n  tablelift completions bash > /etc/bash_completion.d/tablelift")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Example:\n  tablelift man | man -l -")]
+    Man,
+    /// Commands of later versions
+    #[command(external_subcommand)]
+    Later(Vec<String>),
+}
+
+/// `demo`
+#[derive(Debug, Args, Clone)]
+pub struct Demo {
+    /// Folder for the demo's files
+    #[arg(default_value = "tablelift-demo")]
+    pub dir: PathBuf,
+    /// Begin anew: removes the demo's own database first
+    #[arg(long)]
+    pub fresh: bool,
+    /// Only make the files; run nothing
+    #[arg(long)]
+    pub prepare: bool,
+}
+
+/// `run`
+#[derive(Debug, Args, Clone)]
+pub struct Run {
+    /// The plan file
+    #[arg(default_value = "tablelift.toml")]
+    pub plan: PathBuf,
+    /// Show SQL, counts and three mapped rows of each step; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Run this step alone; the steps before it must be done
+    #[arg(long, value_name = "NAME")]
+    pub step: Option<String>,
+    /// Concurrent chunks within one step, instead of the plan's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), env = "TABLELIFT_WORKERS")]
+    pub workers: Option<u32>,
+}
+
+/// `rollback`
+#[derive(Debug, Args, Clone)]
+pub struct Rollback {
+    /// The plan file
+    #[arg(default_value = "tablelift.toml")]
+    pub plan: PathBuf,
+    /// Take back this step alone; no later step may have run
+    #[arg(long, value_name = "NAME")]
+    pub step: Option<String>,
+    /// Say what would be taken back; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Don't ask
+    #[arg(long, short)]
+    pub yes: bool,
+}

@@ -1,0 +1,66 @@
+//! `tablelift check`.
+
+use std::path::Path;
+
+use tablelift::run::{Finding, Level};
+
+use crate::cli::args::Global;
+use crate::cli::ui::Ui;
+use crate::cli::ui::text::{clean, clean_lines};
+use crate::cli::{exit, failed, runner, signals};
+
+/// Shows what was found, with ticks.
+pub async fn run(plan: &Path, global: &Global, ui: &Ui) -> u8 {
+    let (listener, _) = ui.listener();
+    let runner = match runner(plan, global, ui, None, None, listener) {
+        Ok(runner) => runner,
+        Err(code) => return code,
+    };
+    let findings = match runner.check().await {
+        Ok(findings) => findings,
+        Err(error) => {
+            if ui.json() {
+                ui.document(&serde_json::json!({
+                    "ok": false,
+                    "findings": [{ "level": "error", "message": error.to_string(), "help": error.hint }],
+                }));
+            }
+            return failed(ui, &error, &signals::Received::default());
+        }
+    };
+    let errors: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.level == Level::Error).collect();
+    if ui.json() {
+        ui.document(&serde_json::json!({ "ok": errors.is_empty(), "findings": findings }));
+    }
+    for finding in &findings {
+        show(ui, plan, finding);
+    }
+    if errors.is_empty() {
+        ui.say(&format!("{} the plan can run; nothing was changed", ui.paint("✓", 32)));
+        return exit::DONE;
+    }
+    ui.say(&format!("{} {} problems; nothing was changed", ui.paint("✗", 31), errors.len()));
+    if errors.iter().all(|finding| finding.differs) { exit::DIFFERS } else { exit::INVALID }
+}
+
+fn show(ui: &Ui, plan: &Path, finding: &Finding) {
+    let mark = match finding.level {
+        Level::Ok => ui.paint("✓", 32),
+        Level::Warning => ui.paint("!", 33),
+        Level::Error => ui.paint("✗", 31),
+    };
+    let place = finding
+        .line
+        .filter(|_| finding.level != Level::Ok)
+        .map(|line| format!(" ({}:{line})", clean(&plan.display().to_string())));
+    ui.say(&format!(
+        "{mark} {}: {}{}",
+        clean(&finding.subject),
+        clean_lines(&finding.message),
+        place.unwrap_or_default()
+    ));
+    if let Some(help) = &finding.help {
+        ui.say(&format!("    {}", clean(help)));
+    }
+}

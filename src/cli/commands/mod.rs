@@ -1,0 +1,43 @@
+//! One file for each command.
+
+pub mod check;
+pub mod demo;
+pub mod rollback;
+pub mod run;
+pub mod status;
+pub mod texts;
+pub mod verify;
+
+use tablelift::run::Outcome;
+
+use super::exit;
+use super::ui::tables::{self, Summary};
+use super::ui::{Ui, text};
+
+/// The summary of a command that ran: steps, tables, what differs, the verdict.
+fn summary(ui: &Ui, outcome: &Outcome, summary: &Summary, verb: &str) {
+    if !outcome.steps.is_empty() {
+        ui.say(&tables::steps(&outcome.steps));
+        ui.say("");
+    }
+    ui.say(&tables::counts(&outcome.tables));
+    for slow in summary.slow() {
+        ui.warn(&format!("the check {slow} is slower than its warn_over"));
+    }
+    let differences = summary.differences();
+    for line in &differences {
+        ui.say(&format!("{} {line}", ui.paint("✗", 31)));
+    }
+    let (checks, protected) = summary.proofs();
+    let rows: u64 = outcome.tables.iter().filter_map(|table| table.after).sum();
+    if outcome.exit_code == exit::DONE {
+        ui.say(&format!(
+            "{} {verb}: {} rows in {} tables; {checks} checks and {protected} protected tables hold",
+            ui.paint("✓", 32),
+            text::grouped(rows),
+            outcome.tables.len(),
+        ));
+    } else {
+        ui.say(&format!("{} {verb}, but {} things differ", ui.paint("✗", 31), differences.len()));
+    }
+}

@@ -1,0 +1,75 @@
+//! `tablelift run`.
+
+use tablelift::run::{Preview, Runner};
+
+use crate::cli::args::{Global, Run};
+use crate::cli::ui::tables;
+use crate::cli::ui::text::{clean, clean_lines, grouped};
+use crate::cli::ui::Ui;
+use crate::cli::{exit, failed, runner, signals};
+
+/// Runs or resumes the plan, or shows what it would do.
+pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
+    let (listener, summary) = ui.listener();
+    let runner = match runner(&run.plan, global, ui, run.step.clone(), run.workers, listener) {
+        Ok(runner) => runner,
+        Err(code) => return code,
+    };
+    if run.dry_run {
+        return preview(&runner, ui).await;
+    }
+    let received = signals::listen(runner.settings.stop.clone());
+    match runner.run().await {
+        Ok(outcome) => {
+            let left = runner.plan.steps.len() - outcome.steps.len().min(runner.plan.steps.len());
+            let verb = if left > 0 { format!("done so far, {left} steps left") } else { "done".to_owned() };
+            super::summary(ui, &outcome, &summary, &verb);
+            outcome.exit_code
+        }
+        Err(error) => {
+            for line in summary.differences() {
+                ui.say_aside(&format!("{} {line}", ui.paint("✗", 31)));
+            }
+            failed(ui, &error, &received)
+        }
+    }
+}
+
+async fn preview(runner: &Runner, ui: &Ui) -> u8 {
+    match runner.dry_run().await {
+        Ok(previews) => {
+            if ui.json() {
+                ui.document(&serde_json::json!({ "plan": runner.plan.name, "steps": previews }));
+            }
+            previews.iter().for_each(|preview| show(ui, preview));
+            ui.say("nothing was changed; `tablelift run` does it");
+            exit::DONE
+        }
+        Err(error) => failed(ui, &error, &signals::Received::default()),
+    }
+}
+
+fn show(ui: &Ui, preview: &Preview) {
+    let rows = preview.source_rows.map(|rows| format!(", {} rows", grouped(rows)));
+    let before = preview.before.map(|rows| format!(", target has {}", grouped(rows)));
+    ui.say(&format!(
+        "{} ({}{}{})",
+        ui.paint(&format!("step {}", clean(&preview.step)), 36),
+        preview.kind,
+        rows.unwrap_or_default(),
+        before.unwrap_or_default()
+    ));
+    if !preview.route.is_empty() {
+        ui.say(&format!("  route {}", clean(&preview.route)));
+    }
+    for note in &preview.notes {
+        ui.say(&format!("  {} {}", ui.paint("!", 33), clean(note)));
+    }
+    for sql in &preview.sql {
+        ui.say(&format!("  {}", clean_lines(sql).replace('\n', "\n  ")));
+    }
+    if preview.kind != "sql" {
+        ui.say(&tables::samples(&preview.samples));
+    }
+    ui.say("");
+}

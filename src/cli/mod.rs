@@ -1,0 +1,121 @@
+//! The command line: sees only the library's public API.
+
+mod args;
+mod commands;
+mod exit;
+mod signals;
+mod ui;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use tablelift::error::Error;
+use tablelift::event::Listener;
+use tablelift::plan::resolve::{LoadOptions, load};
+use tablelift::run::{Runner, Settings};
+use tokio_util::sync::CancellationToken;
+
+use self::args::{Arguments, Command, Global};
+use self::ui::Ui;
+
+/// Runs the command that was typed; its exit code.
+pub async fn run() -> u8 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::INVALID } else { exit::DONE };
+            let _ = error.print();
+            return code;
+        }
+    };
+    if let Ok(point) = std::env::var("TABLELIFT_FAIL_POINT") {
+        tablelift::fail::arm(&point);
+    }
+    let ui = Ui::new(&arguments.global);
+    if let Some(name) = typed_password(&arguments.global) {
+        ui.warn(&format!(
+            "{name} holds a password that other users of this machine can see; \
+             use the variable TABLELIFT_{} or ${{VAR}} in the plan",
+            name.trim_start_matches("--").to_uppercase()
+        ));
+    }
+    dispatch(&arguments, &ui).await
+}
+
+async fn dispatch(arguments: &Arguments, ui: &Ui) -> u8 {
+    let global = &arguments.global;
+    match &arguments.command {
+        Command::Demo(demo) => commands::demo::run(demo, ui).await,
+        Command::Check { plan } => commands::check::run(plan, global, ui).await,
+        Command::Run(run) | Command::Resume(run) => commands::run::run(run, global, ui).await,
+        Command::Plan(run) => {
+            let run = args::Run { dry_run: true, ..run.clone() };
+            commands::run::run(&run, global, ui).await
+        }
+        Command::Status { plan, watch } => commands::status::run(plan, *watch, global, ui).await,
+        Command::Verify { plan } => commands::verify::run(plan, global, ui).await,
+        Command::Rollback(rollback) => commands::rollback::run(rollback, global, ui).await,
+        Command::Schema => commands::texts::schema(),
+        Command::Completions { shell } => commands::texts::completions(*shell),
+        Command::Man => commands::texts::man(),
+        Command::Later(words) => {
+            let name = words.first().cloned().unwrap_or_default();
+            commands::texts::later(&name, ui)
+        }
+    }
+}
+
+/// The flag that was typed with a password in its URL, if one was.
+fn typed_password(global: &Global) -> Option<&'static str> {
+    let typed = |flag: &str| std::env::args().any(|word| word.starts_with(flag));
+    let secret = |url: &Option<String>| {
+        url.as_deref().and_then(|url| url.split_once("://")).is_some_and(|(_, rest)| {
+            rest.split('@').next().is_some_and(|user| rest.contains('@') && user.contains(':'))
+        })
+    };
+    [("--source", &global.source), ("--target", &global.target)]
+        .into_iter()
+        .find(|(flag, url)| secret(url) && typed(flag))
+        .map(|(flag, _)| flag)
+}
+
+/// Loads the plan and makes its runner; on failure everything is said and the code returned.
+fn runner(
+    plan: &Path,
+    global: &Global,
+    ui: &Ui,
+    step: Option<String>,
+    workers: Option<u32>,
+    listener: Arc<dyn Listener>,
+) -> Result<Runner, u8> {
+    let vars = |name: &str| std::env::var(name).ok();
+    let options =
+        LoadOptions { vars: &vars, source: global.source.clone(), target: global.target.clone() };
+    match load(plan, &options) {
+        Ok(loaded) => {
+            if !loaded.warnings.is_empty() && !ui.json() {
+                ui.say_aside(&ui::diagnostic::render(
+                    plan,
+                    &loaded.plan.text,
+                    &loaded.warnings,
+                    ui.color(),
+                ));
+            }
+            let settings =
+                Settings { step, workers, stop: CancellationToken::new(), listener };
+            Ok(Runner::new(loaded.plan, settings))
+        }
+        Err(error) => {
+            ui.plan_error(&error);
+            Err(exit::INVALID)
+        }
+    }
+}
+
+/// Says an error; its exit code.
+fn failed(ui: &Ui, error: &Error, signals: &signals::Received) -> u8 {
+    let code = signals.code().filter(|_| error.exit_code() > 128).unwrap_or(error.exit_code());
+    ui.error(error);
+    code
+}

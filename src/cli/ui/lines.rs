@@ -1,0 +1,117 @@
+//! Calm lines, where there is no terminal.
+
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tablelift::event::{Event, Listener, What};
+
+use super::text::{clean, grouped, seconds};
+
+/// Between two lines of progress.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Prints a line now and then, on stderr.
+pub struct Lines {
+    verbose: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    last: Instant,
+    begun: Instant,
+    rows: u64,
+    all: Option<u64>,
+    waited: f64,
+}
+
+impl Lines {
+    /// `verbose`: every batch is a line.
+    pub fn new(verbose: bool) -> Lines {
+        let now = Instant::now();
+        let state = State { last: now, begun: now, rows: 0, all: None, waited: 0.0 };
+        Lines { verbose, state: Mutex::new(state) }
+    }
+}
+
+/// What a line says of an event that is worth one by itself.
+pub fn line_of(event: &What) -> Option<String> {
+    Some(match event {
+        What::RunStarted { resumed: true, .. } => "going on where it stopped".to_owned(),
+        What::StepStarted { step, source_rows, done_rows, route, .. } => {
+            let rows = source_rows.map(|rows| format!(", {} rows", grouped(rows)));
+            let done = (*done_rows > 0).then(|| format!(", {} done before", grouped(*done_rows)));
+            let route = (!route.is_empty()).then(|| format!(" ({})", clean(route)));
+            format!(
+                "{}{}{}{}",
+                clean(step),
+                rows.unwrap_or_default(),
+                done.unwrap_or_default(),
+                route.unwrap_or_default()
+            )
+        }
+        What::StepFinished(figures) => format!(
+            "✓ {}: {} written, {} skipped, {} rejected in {}",
+            clean(&figures.step),
+            grouped(figures.copied),
+            grouped(figures.skipped),
+            grouped(figures.rejected),
+            seconds(figures.seconds)
+        ),
+        What::BatchRetried { step, attempt, reason, seconds, .. } => {
+            format!("{}: try {attempt} in {seconds:.1} s: {}", clean(step), clean(reason))
+        }
+        What::Warning { message, .. } => format!("warning: {}", clean(message)),
+        What::StepUndone { step, rows, kept, note } => {
+            let kept = (*kept > 0).then(|| format!(", {} left alone", grouped(*kept)));
+            let note = note.as_ref().map(|note| format!(" ({})", clean(note)));
+            format!(
+                "↶ {}: {} rows{}{}",
+                clean(step),
+                grouped(*rows),
+                kept.unwrap_or_default(),
+                note.unwrap_or_default()
+            )
+        }
+        _ => return None,
+    })
+}
+
+impl Listener for Lines {
+    fn event(&self, event: &Event) {
+        let Ok(mut state) = self.state.lock() else { return };
+        let mut line = line_of(&event.what);
+        match &event.what {
+            What::StepStarted { source_rows, done_rows, .. } => {
+                state.rows = *done_rows;
+                state.all = *source_rows;
+                state.begun = Instant::now();
+                state.last = state.begun;
+                state.waited = 0.0;
+            }
+            What::BatchCommitted { step, rows, waited_seconds, .. } => {
+                state.rows += rows;
+                state.waited += waited_seconds;
+                if self.verbose || state.last.elapsed() >= INTERVAL {
+                    state.last = Instant::now();
+                    let rate = state.rows as f64 / state.begun.elapsed().as_secs_f64().max(0.001);
+                    let of = state.all.map(|all| format!(" of {}", grouped(all)));
+                    let waited = (state.waited > 0.1)
+                        .then(|| format!(", throttled for {}", seconds(state.waited)));
+                    line = Some(format!(
+                        "{}: {}{} rows, {} rows/s{}",
+                        clean(step),
+                        grouped(state.rows),
+                        of.unwrap_or_default(),
+                        grouped(rate as u64),
+                        waited.unwrap_or_default()
+                    ));
+                }
+            }
+            _ => {}
+        }
+        if let Some(line) = line {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The summary: steps, counts before and after, what failed, the verdict.
+
+use std::sync::Mutex;
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+use tablelift::event::{Event, StepFigures, What};
+use tablelift::run::TableCounts;
+
+use super::text::{clean, grouped, seconds, shortened};
+
+/// Keeps what the summary needs from the events.
+#[derive(Default)]
+pub struct Summary {
+    state: Mutex<State>,
+}
+
+#[derive(Default, Clone)]
+struct State {
+    checks: u64,
+    checks_failed: Vec<String>,
+    slow: Vec<String>,
+    protected: u64,
+    protected_failed: Vec<String>,
+    counts_failed: Vec<String>,
+}
+
+impl Summary {
+    /// Takes one event.
+    pub fn event(&self, event: &Event) {
+        let Ok(mut state) = self.state.lock() else { return };
+        match &event.what {
+            What::CheckFinished { check, ok, expected, actual, slow, .. } => {
+                state.checks += 1;
+                if !ok {
+                    state.checks_failed.push(format!(
+                        "check {}: expected {}, found {}",
+                        clean(check),
+                        shortened(expected, 200),
+                        shortened(actual, 200)
+                    ));
+                }
+                if *slow {
+                    state.slow.push(clean(check));
+                }
+            }
+            What::ProtectFinished { table, ok, differences, difference_count, .. } => {
+                state.protected += 1;
+                if !ok {
+                    let mut keys: Vec<String> = differences
+                        .iter()
+                        .take(10)
+                        .map(|one| match &one.key {
+                            Some(serde_json::Value::String(key)) => {
+                                format!("{} {}", one.kind, clean(key))
+                            }
+                            Some(key) => format!("{} {key}", one.kind),
+                            None => one.kind.to_owned(),
+                        })
+                        .collect();
+                    if *difference_count > 10 {
+                        keys.push("…".to_owned());
+                    }
+                    state.protected_failed.push(format!(
+                        "protected table {}: {} rows differ from the baseline: {}",
+                        clean(table),
+                        grouped(*difference_count),
+                        keys.join(", ")
+                    ));
+                }
+            }
+            What::ExpectationFailed { step, table, what, expected, actual } => {
+                state.counts_failed.push(format!(
+                    "step {}, table {}: expected {what} = {}, found {}",
+                    clean(step),
+                    clean(table),
+                    grouped(*expected),
+                    grouped(*actual)
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    /// What differs, one line each.
+    pub fn differences(&self) -> Vec<String> {
+        let Ok(state) = self.state.lock() else { return Vec::new() };
+        let all = [&state.counts_failed, &state.protected_failed, &state.checks_failed];
+        all.into_iter().flatten().cloned().collect()
+    }
+
+    /// Slow checks.
+    pub fn slow(&self) -> Vec<String> {
+        self.state.lock().map(|state| state.slow.clone()).unwrap_or_default()
+    }
+
+    /// Checks and protected tables that were looked at.
+    pub fn proofs(&self) -> (u64, u64) {
+        self.state.lock().map_or((0, 0), |state| (state.checks, state.protected))
+    }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header.iter().copied());
+    table
+}
+
+fn right_aligned(mut table: Table, from: usize) -> String {
+    for column in table.column_iter_mut().skip(from) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}
+
+/// One line for each step.
+pub fn steps(figures: &[StepFigures]) -> String {
+    let mut out = table(&["step", "kind", "read", "before", "written", "skipped", "rejected", "after", "time"]);
+    let optional = |count: Option<u64>| count.map(grouped).unwrap_or_default();
+    for one in figures {
+        out.add_row([
+            clean(&one.step),
+            one.kind.clone(),
+            grouped(one.source_rows),
+            optional(one.before),
+            grouped(one.copied),
+            grouped(one.skipped),
+            grouped(one.rejected),
+            optional(one.after),
+            seconds(one.seconds),
+        ]);
+    }
+    right_aligned(out, 2)
+}
+
+/// Every table before and after, with the sum.
+pub fn counts(tables: &[TableCounts]) -> String {
+    let mut out = table(&["table", "before", "after", "change", ""]);
+    let change = |before: u64, after: u64| match after.cmp(&before) {
+        std::cmp::Ordering::Equal => "no change".to_owned(),
+        std::cmp::Ordering::Greater => format!("+{}", grouped(after - before)),
+        std::cmp::Ordering::Less => format!("-{}", grouped(before - after)),
+    };
+    let (mut all_before, mut all_after) = (0, 0);
+    for one in tables {
+        let (before, after) = (one.before.unwrap_or(0), one.after.unwrap_or(0));
+        all_before += before;
+        all_after += after;
+        out.add_row([
+            clean(&one.table),
+            one.before.map_or("-".to_owned(), grouped),
+            one.after.map_or("-".to_owned(), grouped),
+            change(before, after),
+            if one.protected { "protected" } else { "" }.to_owned(),
+        ]);
+    }
+    out.add_row([
+        "TOTAL".to_owned(),
+        grouped(all_before),
+        grouped(all_after),
+        change(all_before, all_after),
+        String::new(),
+    ]);
+    for column in out.column_iter_mut().skip(1).take(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    out.to_string()
+}
+
+/// Mapped sample rows: column and three values.
+pub fn samples(rows: &[Vec<(String, Option<String>)>]) -> String {
+    let Some(first) = rows.first() else { return "  (no rows)".to_owned() };
+    let mut out = Table::new();
+    out.load_style(UTF8_HORIZONTAL_ONLY);
+    for (at, (name, _)) in first.iter().enumerate() {
+        let values = rows.iter().map(|row| match row.get(at) {
+            Some((_, Some(value))) => shortened(value, 60),
+            Some((_, None)) => "NULL".to_owned(),
+            None => String::new(),
+        });
+        out.add_row(std::iter::once(clean(name)).chain(values));
+    }
+    out.to_string()
+}
