@@ -55,14 +55,9 @@ impl SourceRows {
     }
 
     fn restricted(&self, from: &str, conditions: &[String]) -> String {
-        let mut all: Vec<String> =
-            self.filter.iter().map(|filter| format!("({filter})")).collect();
+        let mut all: Vec<String> = self.filter.iter().map(|filter| format!("({filter})")).collect();
         all.extend(conditions.iter().cloned());
-        if all.is_empty() {
-            from.to_owned()
-        } else {
-            format!("{from} WHERE {}", all.join(" AND "))
-        }
+        if all.is_empty() { from.to_owned() } else { format!("{from} WHERE {}", all.join(" AND ")) }
     }
 }
 

@@ -134,9 +134,7 @@ impl Key {
         };
         match self.0.as_slice() {
             [single] => part(single),
-            parts => Json::Object(
-                columns.iter().cloned().zip(parts.iter().map(part)).collect(),
-            ),
+            parts => Json::Object(columns.iter().cloned().zip(parts.iter().map(part)).collect()),
         }
     }
 }

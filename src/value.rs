@@ -118,8 +118,9 @@ impl Value {
             Value::Real(_) | Value::Float(_) => {
                 write_json_string(&self.to_text().unwrap_or_default(), out);
             }
-            Value::Number(s) if s.starts_with(|c: char| c.is_ascii_digit() || c == '-' && s.len() > 1)
-                && !s.contains("Inf") =>
+            Value::Number(s)
+                if s.starts_with(|c: char| c.is_ascii_digit() || c == '-' && s.len() > 1)
+                    && !s.contains("Inf") =>
             {
                 out.push_str(s);
             }
@@ -169,7 +170,9 @@ fn json_time(scalar: Scalar, text: &str) -> String {
             }
             out + era
         }
-        Scalar::TimeTz if text.len() >= 3 && matches!(text.as_bytes()[text.len() - 3], b'+' | b'-') => {
+        Scalar::TimeTz
+            if text.len() >= 3 && matches!(text.as_bytes()[text.len() - 3], b'+' | b'-') =>
+        {
             // to_jsonb prints timetz as the type does.
             text.to_owned()
         }
@@ -219,7 +222,10 @@ mod tests {
     #[test]
     fn numbers_keep_every_digit() {
         assert_eq!(json(Value::Int(i64::MAX)), "9223372036854775807");
-        assert_eq!(json(Value::Number("18446744073709551616.10".into())), "18446744073709551616.10");
+        assert_eq!(
+            json(Value::Number("18446744073709551616.10".into())),
+            "18446744073709551616.10"
+        );
         assert_eq!(json(Value::Float(0.1 + 0.2)), "0.30000000000000004");
         assert_eq!(json(Value::Real(0.1)), "0.1");
         assert_eq!(json(Value::Float(-0.0)), "0");

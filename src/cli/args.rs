@@ -50,10 +50,22 @@ pub struct Global {
     #[arg(long, global = true, value_enum, default_value = "auto", env = "TABLELIFT_COLOR")]
     pub color: Color,
     /// URL of the source instead of the plan's
-    #[arg(long, global = true, value_name = "URL", env = "TABLELIFT_SOURCE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "TABLELIFT_SOURCE",
+        hide_env_values = true
+    )]
     pub source: Option<String>,
     /// URL of the target instead of the plan's
-    #[arg(long, global = true, value_name = "URL", env = "TABLELIFT_TARGET", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "TABLELIFT_TARGET",
+        hide_env_values = true
+    )]
     pub target: Option<String>,
 }
 
@@ -75,14 +87,18 @@ pub enum Command {
     #[command(after_help = "Examples:\n  tablelift demo\n  tablelift demo --fresh my-demo")]
     Demo(Demo),
     /// Validate a plan, offline and then against both databases; changes nothing
-    #[command(after_help = "Examples:\n  tablelift check plan.toml\n  tablelift check plan.toml --json")]
+    #[command(
+        after_help = "Examples:\n  tablelift check plan.toml\n  tablelift check plan.toml --json"
+    )]
     Check {
         /// The plan file
         #[arg(default_value = "tablelift.toml")]
         plan: PathBuf,
     },
     /// Run a plan, or resume it where it stopped
-    #[command(after_help = "Examples:\n  tablelift run plan.toml\n  tablelift run plan.toml --dry-run\n  tablelift run plan.toml --step tools\n  tablelift run plan.toml --json > events.ndjson")]
+    #[command(
+        after_help = "Examples:\n  tablelift run plan.toml\n  tablelift run plan.toml --dry-run\n  tablelift run plan.toml --step tools\n  tablelift run plan.toml --json > events.ndjson"
+    )]
     Run(Run),
     /// The same as run
     #[command(hide = true)]
@@ -91,7 +107,9 @@ pub enum Command {
     #[command(hide = true, visible_alias = "preview")]
     Plan(Run),
     /// What is done, running and left
-    #[command(after_help = "Examples:\n  tablelift status plan.toml\n  tablelift status plan.toml --watch")]
+    #[command(
+        after_help = "Examples:\n  tablelift status plan.toml\n  tablelift status plan.toml --watch"
+    )]
     Status {
         /// The plan file
         #[arg(default_value = "tablelift.toml")]
@@ -108,12 +126,16 @@ pub enum Command {
         plan: PathBuf,
     },
     /// Take back exactly what the plan's run wrote, in throttled batches
-    #[command(after_help = "Examples:\n  tablelift rollback plan.toml --dry-run\n  tablelift rollback plan.toml --yes\n  tablelift rollback plan.toml --step tasks --yes\n\nRows that somebody changed since are left alone and counted (exit code 3).")]
+    #[command(
+        after_help = "Examples:\n  tablelift rollback plan.toml --dry-run\n  tablelift rollback plan.toml --yes\n  tablelift rollback plan.toml --step tasks --yes\n\nRows that somebody changed since are left alone and counted (exit code 3)."
+    )]
     Rollback(Rollback),
     /// Print the JSON Schema of the plan format, for editors
     Schema,
     /// Print shell completions
-    #[command(after_help = "Example:\n  tablelift completions bash > /etc/bash_completion.d/tablelift")]
+    #[command(
+        after_help = "Example:\n  tablelift completions bash > /etc/bash_completion.d/tablelift"
+    )]
     Completions {
         /// The shell
         shell: Shell,

@@ -102,8 +102,7 @@ fn runner(
                     ui.color(),
                 ));
             }
-            let settings =
-                Settings { step, workers, stop: CancellationToken::new(), listener };
+            let settings = Settings { step, workers, stop: CancellationToken::new(), listener };
             Ok(Runner::new(loaded.plan, settings))
         }
         Err(error) => {

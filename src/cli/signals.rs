@@ -24,7 +24,9 @@ impl Received {
 pub fn listen(stop: CancellationToken) -> Received {
     let received = Received::default();
     for (kind, number) in [(SignalKind::interrupt(), 2), (SignalKind::terminate(), 15)] {
-        let Ok(mut stream) = signal(kind) else { continue };
+        let Ok(mut stream) = signal(kind) else {
+            continue;
+        };
         let (stop, received) = (stop.clone(), received.clone());
         tokio::spawn(async move {
             while stream.recv().await.is_some() {

@@ -24,9 +24,8 @@ pub struct FileRows {
 
 /// Files that a pattern names, sorted; relative patterns start at `dir` and may not leave it.
 pub fn matching(pattern: &str, dir: &Path) -> Result<Vec<PathBuf>> {
-    let leaves = Path::new(pattern)
-        .components()
-        .any(|part| matches!(part, std::path::Component::ParentDir));
+    let leaves =
+        Path::new(pattern).components().any(|part| matches!(part, std::path::Component::ParentDir));
     if leaves {
         return Err(Error::invalid(format!("`{pattern}` leaves the plan's folder"))
             .hint("Move the file beside the plan, or give its absolute path."));
@@ -37,7 +36,8 @@ pub fn matching(pattern: &str, dir: &Path) -> Result<Vec<PathBuf>> {
         .map_err(|error| Error::invalid(format!("`{pattern}` is not a pattern: {error}")))?;
     let mut found = Vec::new();
     for path in paths {
-        let path = path.map_err(|error| Error::invalid(format!("can't look for files: {error}")))?;
+        let path =
+            path.map_err(|error| Error::invalid(format!("can't look for files: {error}")))?;
         if path.is_file() {
             found.push(path);
         }
@@ -105,7 +105,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 fn json(text: &str, at: Option<&str>, wanted: &[String]) -> std::result::Result<FileRows, String> {
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let array = match at {
-        Some(path) => descend(whole, path).ok_or_else(|| format!("there is nothing at `{path}`"))?,
+        Some(path) => {
+            descend(whole, path).ok_or_else(|| format!("there is nothing at `{path}`"))?
+        }
         None => whole,
     };
     let items: Vec<&RawValue> = serde_json::from_str(array.get())
@@ -252,7 +254,8 @@ mod tests {
 
     #[test]
     fn json_numbers_keep_their_digits() {
-        let text = r#"{"lib":{"name":"L"},"rows":[{"a":1.10,"b":18446744073709551616,"c":{"d":[1.0]}}]}"#;
+        let text =
+            r#"{"lib":{"name":"L"},"rows":[{"a":1.10,"b":18446744073709551616,"c":{"d":[1.0]}}]}"#;
         let found = json(text, Some("rows"), &["lib.name".to_owned()]).unwrap();
         assert_eq!(found.rows[0][0].1, Value::Number("1.10".into()));
         assert_eq!(found.rows[0][1].1, Value::Number("18446744073709551616".into()));

@@ -178,11 +178,7 @@ impl PageSink {
 }
 
 /// Reads all rows of a query whose answer is small.
-pub async fn collect(
-    session: &mut dyn Session,
-    select: &str,
-    kinds: &[Kind],
-) -> Result<ReadRows> {
+pub async fn collect(session: &mut dyn Session, select: &str, kinds: &[Kind]) -> Result<ReadRows> {
     let (mut sink, mut pages) = PageSink::new(u64::MAX);
     let read = async {
         let result = session.read(select, kinds, &mut sink).await;

@@ -75,8 +75,7 @@ pub fn statements(flavor: Flavor) -> impl Iterator<Item = String> {
 /// Writes the legacy database into a new SQLite file, all or nothing.
 pub fn write_sqlite(path: &Path) -> Result<()> {
     let url = format!("sqlite:{}", path.display());
-    let endpoint =
-        Endpoint { url, schema: None, consistency: Consistency::Batch, line: 0 };
+    let endpoint = Endpoint { url, schema: None, consistency: Consistency::Batch, line: 0 };
     let Database::Sqlite(file) = Database::open(&endpoint, Path::new(""))? else {
         return Err(Error::stop("the demo's database is a SQLite file"));
     };

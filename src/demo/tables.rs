@@ -54,7 +54,15 @@ pub fn all() -> Vec<Legacy> {
     out.extend(plain("agents", 190));
     out.extend(plain("personas", 210));
     out.extend(plain("prompts", 3570));
-    out.extend([empty_tools(), empty_tasks(), domains(), use_cases(), dh_tool(), dh_workflow(), dh_task()]);
+    out.extend([
+        empty_tools(),
+        empty_tasks(),
+        domains(),
+        use_cases(),
+        dh_tool(),
+        dh_workflow(),
+        dh_task(),
+    ]);
     out
 }
 
@@ -177,7 +185,9 @@ fn empty_tasks() -> Legacy {
 }
 
 fn domains() -> Legacy {
-    let row = |at: usize| vec![text(id("domain", at)), text(format!("D{at:02}")), text(format!("Domain №{at}"))];
+    let row = |at: usize| {
+        vec![text(id("domain", at)), text(format!("D{at:02}")), text(format!("Domain №{at}"))]
+    };
     Legacy {
         name: "dh_domain",
         sqlite: "CREATE TABLE dh_domain (id TEXT PRIMARY KEY NOT NULL, code TEXT NOT NULL UNIQUE, name TEXT NOT NULL);",
@@ -217,7 +227,11 @@ fn dh_tool() -> Legacy {
             text(numbers.pick(&["ehr", "imaging", "wearable", "analytics"])),
             numbers.perhaps(vendor),
             text(format!("{}.{}", 1 + numbers.below(4), numbers.below(10))),
-            Cell::Number(format!("{}.{:02}", 10 + numbers.below(90_000), 5 * (1 + numbers.below(19)))),
+            Cell::Number(format!(
+                "{}.{:02}",
+                10 + numbers.below(90_000),
+                5 * (1 + numbers.below(19))
+            )),
             numbers.perhaps(rating),
             Cell::Bool(numbers.below(4) != 0),
             tags(&mut numbers),

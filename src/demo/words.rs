@@ -72,8 +72,22 @@ pub const SENTENCES: &[&str] = &[
 
 /// Nouns for names.
 pub const NOUNS: &[&str] = &[
-    "Triage", "Consent", "Dosing", "Télésanté", "Wearable", "Registry", "Pharmacy", "Imaging",
-    "Follow-up", "Adherence", "Größe", "Labor", "Sepsis", "Cardio", "診断", "Onboarding",
+    "Triage",
+    "Consent",
+    "Dosing",
+    "Télésanté",
+    "Wearable",
+    "Registry",
+    "Pharmacy",
+    "Imaging",
+    "Follow-up",
+    "Adherence",
+    "Größe",
+    "Labor",
+    "Sepsis",
+    "Cardio",
+    "診断",
+    "Onboarding",
 ];
 
 /// Adjectives for names.

@@ -169,9 +169,7 @@ fn select(shared: &Shared, session: &dyn Session, kind: ChunkKind, rest: &KeyRan
 /// Makes the session see the run's one moment.
 async fn join_snapshot(session: &mut dyn Session, snapshot: &str) -> Result<()> {
     let literal = session.dialect().text_literal(snapshot);
-    session
-        .script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        .await?;
+    session.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     session.execute(&Statement::new(format!("SET TRANSACTION SNAPSHOT {literal}"))).await?;
     Ok(())
 }

@@ -300,11 +300,7 @@ impl Ledger {
     }
 
     /// Done and all chunks of a step.
-    pub async fn chunk_counts(
-        &self,
-        session: &mut dyn Session,
-        step: &str,
-    ) -> Result<(u64, u64)> {
+    pub async fn chunk_counts(&self, session: &mut dyn Session, step: &str) -> Result<(u64, u64)> {
         let ask = Statement::new(format!(
             "SELECT coalesce(sum(CASE WHEN state = 'done' THEN 1 ELSE 0 END), 0), count(*) \
              FROM {} WHERE run = $1 AND step = $2",

@@ -212,7 +212,8 @@ impl Ledger {
         .bind(step);
         let mut out = Vec::new();
         for row in session.rows(&ask).await? {
-            let key = |value: &Value| value.to_text().map(|text| Key::from_ledger(&text)).transpose();
+            let key =
+                |value: &Value| value.to_text().map(|text| Key::from_ledger(&text)).transpose();
             out.push(BatchRecord {
                 chunk: number(&row[0]),
                 seq: number(&row[1]),

@@ -144,7 +144,9 @@ impl Ledger {
     ) -> Result<()> {
         for part in images.chunks(ROWS_PER_STATEMENT) {
             let places: Vec<String> = (0..part.len())
-                .map(|at| format!("($1, $2, $3, $4, ${}, ${}, ${})", at * 3 + 5, at * 3 + 6, at * 3 + 7))
+                .map(|at| {
+                    format!("($1, $2, $3, $4, ${}, ${}, ${})", at * 3 + 5, at * 3 + 6, at * 3 + 7)
+                })
                 .collect();
             let mut insert = Statement::new(format!(
                 "INSERT INTO {} (run, step, chunk, seq, target_key, image, mark) VALUES {}",
@@ -325,7 +327,9 @@ mod tests {
 
     #[test]
     fn corrupt_images_are_errors() {
-        for text in ["", "{}", "[1]", "[{}]", "[{\"x\":\"\"}]", "[{\"b\":\"0\"}]", "[{\"i\":\"x\"}]"] {
+        for text in
+            ["", "{}", "[1]", "[{}]", "[{\"x\":\"\"}]", "[{\"b\":\"0\"}]", "[{\"i\":\"x\"}]"]
+        {
             assert!(decode_image(text).is_err(), "{text}");
         }
     }

@@ -451,7 +451,9 @@ impl Binder<'_> {
             if with.iter().any(|(key, _)| *key == name) {
                 self.finding(
                     format!("the JSON key `{name}` would stand twice: as a column and in `with`"),
-                    Some("Name the extra key otherwise, or put the column into `except`.".to_owned()),
+                    Some(
+                        "Name the extra key otherwise, or put the column into `except`.".to_owned(),
+                    ),
                 );
                 return None;
             }
@@ -472,7 +474,10 @@ impl Binder<'_> {
                 Some(column) => matches.push((name.clone(), column.ty.clone())),
                 None => {
                     let near = nearest(name, table.column_names());
-                    self.finding(format!("the table `{}` has no column `{name}`", lookup.table), near);
+                    self.finding(
+                        format!("the table `{}` has no column `{name}`", lookup.table),
+                        near,
+                    );
                     complete = false;
                 }
             }
@@ -483,7 +488,10 @@ impl Binder<'_> {
         }
         let Some(take) = table.column(&lookup.take) else {
             let near = nearest(&lookup.take, table.column_names());
-            self.finding(format!("the table `{}` has no column `{}`", lookup.table, lookup.take), near);
+            self.finding(
+                format!("the table `{}` has no column `{}`", lookup.table, lookup.take),
+                near,
+            );
             return None;
         };
         if !complete {
@@ -496,7 +504,9 @@ impl Binder<'_> {
     }
 
     fn children(&mut self, rule: &Rule) -> Option<BoundRule> {
-        let Rule::Children { table, matches, shape, order_by } = rule else { return None };
+        let Rule::Children { table, matches, shape, order_by } = rule else {
+            return None;
+        };
         let child = self.scope.children.get(table)?.clone();
         let columns: Vec<String> = match shape {
             JsonShape::Columns { columns, .. } => columns.clone(),
@@ -510,7 +520,8 @@ impl Binder<'_> {
                 return None;
             }
         };
-        let child_names = columns.iter().chain(order_by).chain(matches.iter().map(|(name, _)| name));
+        let child_names =
+            columns.iter().chain(order_by).chain(matches.iter().map(|(name, _)| name));
         for name in child_names.cloned().collect::<Vec<_>>() {
             if child.column(&name).is_none() {
                 let near = nearest(&name, child.column_names());
@@ -541,7 +552,9 @@ impl Binder<'_> {
         let (from, to) = (self.inputs[*at].kind_read(), &target.ty.kind);
         let name = &target.ty.name;
         let never = match (&from, to) {
-            (Kind::Bool, Kind::Uuid | Kind::Date | Kind::Timestamp(_) | Kind::TimestampTz(_)) => true,
+            (Kind::Bool, Kind::Uuid | Kind::Date | Kind::Timestamp(_) | Kind::TimestampTz(_)) => {
+                true
+            }
             (Kind::Uuid, Kind::Int(_) | Kind::Numeric(_) | Kind::Bool | Kind::Date) => true,
             (Kind::Int(_) | Kind::Numeric(_) | Kind::Float4 | Kind::Float8, other) => matches!(
                 other,
@@ -599,7 +612,10 @@ impl Binder<'_> {
             .iter()
             .map(|column| column.name.as_str())
             .filter(|name| {
-                !self.inputs.iter().any(|input| input.source == InputSource::Column((*name).to_owned()))
+                !self
+                    .inputs
+                    .iter()
+                    .any(|input| input.source == InputSource::Column((*name).to_owned()))
             })
             .collect();
         if !left.is_empty() {

@@ -114,9 +114,9 @@ fn rule(
             match (found, default) {
                 (Some((_, value)), _) => Ok(value.clone()),
                 (None, Some(default)) => Ok(default.clone()),
-                (None, None) if value.is_null() => {
-                    Err(Trouble::Bad("null is not listed in the map and there is no default".into()))
-                }
+                (None, None) if value.is_null() => Err(Trouble::Bad(
+                    "null is not listed in the map and there is no default".into(),
+                )),
                 (None, None) => Err(Trouble::Bad(
                     "the value is not listed in the map and there is no default".into(),
                 )),
@@ -224,7 +224,8 @@ fn look_up(
         key.push(rule(mapping, inner, row, context)?);
     }
     let table = &mapping.lookups[which].table.name.name;
-    let found = if key.iter().any(Value::is_null) { Found::None } else { context.lookup(which, &key) };
+    let found =
+        if key.iter().any(Value::is_null) { Found::None } else { context.lookup(which, &key) };
     match (found, missing) {
         (Found::One(value), _) => Ok(value),
         (Found::Unknown, _) => Err(Trouble::Pending),

@@ -15,10 +15,38 @@ pub type Node<'i> = Spanned<DeValue<'i>>;
 
 /// Keys of later versions: refused by name, never as unknown.
 pub const NOT_YET: &[&str] = &[
-    "migrate", "backup", "keep", "back_off_when", "signal", "duty", "window", "stop_after",
-    "batch_bytes", "batch_time", "new_columns", "gate", "needs", "swap", "delete", "preflight",
-    "notify", "production", "triggers", "sequences", "analyze", "orphans", "same", "uses_index",
-    "runs", "p95_over", "max_slowdown", "tune", "zone", "replace", "lock_timeout", "tries",
+    "migrate",
+    "backup",
+    "keep",
+    "back_off_when",
+    "signal",
+    "duty",
+    "window",
+    "stop_after",
+    "batch_bytes",
+    "batch_time",
+    "new_columns",
+    "gate",
+    "needs",
+    "swap",
+    "delete",
+    "preflight",
+    "notify",
+    "production",
+    "triggers",
+    "sequences",
+    "analyze",
+    "orphans",
+    "same",
+    "uses_index",
+    "runs",
+    "p95_over",
+    "max_slowdown",
+    "tune",
+    "zone",
+    "replace",
+    "lock_timeout",
+    "tries",
     "shared_file",
 ];
 
@@ -117,7 +145,9 @@ impl<'a, 'i> Reader<'a, 'i> {
     pub fn number(&mut self, key: &'static str, low: u64, high: u64) -> Option<u64> {
         let node = self.take(key)?;
         let found = match node.get_ref() {
-            DeValue::Integer(integer) => u64::from_str_radix(integer.as_str(), integer.radix()).ok(),
+            DeValue::Integer(integer) => {
+                u64::from_str_radix(integer.as_str(), integer.radix()).ok()
+            }
             other => {
                 wrong_type(self.findings, span(node), "a whole number", other);
                 return None;
@@ -166,7 +196,9 @@ impl<'a, 'i> Reader<'a, 'i> {
     pub fn bytes(&mut self, key: &'static str) -> Option<u64> {
         let node = self.take(key)?;
         let found = match node.get_ref() {
-            DeValue::Integer(integer) => u64::from_str_radix(integer.as_str(), integer.radix()).ok(),
+            DeValue::Integer(integer) => {
+                u64::from_str_radix(integer.as_str(), integer.radix()).ok()
+            }
             DeValue::String(text) => parse_bytes(text),
             other => {
                 wrong_type(self.findings, span(node), "a size", other);
@@ -243,12 +275,10 @@ pub fn constant(node: &Node<'_>, findings: &Findings) -> Option<Constant> {
         DeValue::String(text) => Constant::Text(text.to_string()),
         DeValue::Boolean(value) => Constant::Bool(*value),
         DeValue::Datetime(time) => Constant::Time(time.to_string()),
-        DeValue::Integer(integer) => {
-            match i64::from_str_radix(integer.as_str(), integer.radix()) {
-                Ok(value) => Constant::Int(value),
-                Err(_) => Constant::Number(integer.as_str().to_owned()),
-            }
-        }
+        DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(value) => Constant::Int(value),
+            Err(_) => Constant::Number(integer.as_str().to_owned()),
+        },
         DeValue::Float(float) => {
             let text = float.as_str().trim_start_matches('+').to_owned();
             if text.contains(['i', 'n']) {

@@ -59,8 +59,8 @@ pub fn load(path: &Path, options: &LoadOptions<'_>) -> Result<Loaded, PlanError>
     if !size.is_file() || size.len() > FILE_BYTES_MAX {
         return Err(whole_file("the plan is not a file of at most 16 MiB".to_owned(), None));
     }
-    let bytes =
-        std::fs::read(path).map_err(|error| whole_file(format!("can't read the plan: {error}"), None))?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| whole_file(format!("can't read the plan: {error}"), None))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| whole_file("the plan is not UTF-8 text".to_owned(), None))?;
     parse(text, path, options)
@@ -70,7 +70,9 @@ pub fn load(path: &Path, options: &LoadOptions<'_>) -> Result<Loaded, PlanError>
 pub fn parse(text: String, path: &Path, options: &LoadOptions<'_>) -> Result<Loaded, PlanError> {
     let findings = Findings::default();
     let plan = match DeTable::parse(&text) {
-        Ok(tree) => Resolver { findings: &findings, text: &text, path, options }.plan(tree.get_ref()),
+        Ok(tree) => {
+            Resolver { findings: &findings, text: &text, path, options }.plan(tree.get_ref())
+        }
         Err(error) => {
             let place = error.span().map_or(Span { start: 0, end: 0 }, Span::from);
             findings.error(place, format!("this is not TOML: {}", error.message().trim()), None);
@@ -100,14 +102,15 @@ impl Resolver<'_> {
         let vars = self.vars(reader.take("vars"));
         let source = self.end(&mut reader, "source", true, &vars);
         let target = self.end(&mut reader, "target", false, &vars);
-        let defaults = match reader.take("defaults").and_then(|node| Reader::of(node, self.findings)) {
-            Some(mut inner) => {
-                let options = steps::options(&mut inner, &steps::built_in());
-                inner.finish();
-                options
-            }
-            None => steps::built_in(),
-        };
+        let defaults =
+            match reader.take("defaults").and_then(|node| Reader::of(node, self.findings)) {
+                Some(mut inner) => {
+                    let options = steps::options(&mut inner, &steps::built_in());
+                    inner.finish();
+                    options
+                }
+                None => steps::built_in(),
+            };
         let throttle = reader
             .take("throttle")
             .map_or_else(ThrottleSpec::default, |node| tables::throttle(node, self.findings));
@@ -159,7 +162,9 @@ impl Resolver<'_> {
 
     fn vars(&self, node: Option<&Node<'_>>) -> BTreeMap<String, String> {
         let mut out = BTreeMap::new();
-        let Some(reader) = node.and_then(|node| Reader::of(node, self.findings)) else { return out };
+        let Some(reader) = node.and_then(|node| Reader::of(node, self.findings)) else {
+            return out;
+        };
         for (name, _, node) in reader.entries() {
             let filled = string(node, self.findings)
                 .and_then(|text| self.expand(&text, span(node), &BTreeMap::new()));
@@ -214,16 +219,15 @@ impl Resolver<'_> {
             Some(_) => reader.take(key),
             None => reader.required(key),
         };
-        let written = node.and_then(|node| tables::end(node, is_source, given.is_some(), self.findings));
+        let written =
+            node.and_then(|node| tables::end(node, is_source, given.is_some(), self.findings));
         let place = written
             .as_ref()
             .and_then(|written| written.url)
             .map_or(Span { start: 0, end: 0 }, |node| span(node));
         let url = match (given, written.as_ref().and_then(|written| written.url)) {
             (Some(url), _) => url.clone(),
-            (None, Some(node)) => {
-                self.expand(&string(node, self.findings)?, place, vars)?
-            }
+            (None, Some(node)) => self.expand(&string(node, self.findings)?, place, vars)?,
             (None, None) => return None,
         };
         self.known_scheme(&url, place, key);
@@ -350,7 +354,9 @@ impl Resolver<'_> {
                     .columns
                     .iter()
                     .find(|(column, _)| !one.except.contains(column))
-                    .map(|(column, _)| format!("the step changes the protected column `{}.{column}`", one.table)),
+                    .map(|(column, _)| {
+                        format!("the step changes the protected column `{}.{column}`", one.table)
+                    }),
                 _ => (!one.allow_inserts)
                     .then(|| format!("the step inserts into the protected table `{}`", one.table)),
             };
@@ -372,7 +378,11 @@ impl Resolver<'_> {
             let is_url = trimmed.starts_with("url") || section == "[vars]";
             if trimmed.contains("${") && !is_url && !trimmed.starts_with('#') {
                 let help = "variables work in url and in [vars] only".to_owned();
-                self.findings.warning(self.line(at + 1), "`${…}` is not filled in here", Some(help));
+                self.findings.warning(
+                    self.line(at + 1),
+                    "`${…}` is not filled in here",
+                    Some(help),
+                );
             }
         }
     }

@@ -40,11 +40,12 @@ pub fn rule(node: &Node<'_>, findings: &Findings, depth: usize) -> Option<Rule> 
 
 fn table(node: &Node<'_>, findings: &Findings, depth: usize) -> Option<Rule> {
     let mut reader = Reader::of(node, findings)?;
-    let kinds: Vec<&str> = ["moved", "children", "lookup", "value", "first", "array", "uuid", "sql", "file"]
-        .into_iter()
-        .chain(["map", "cast"])
-        .filter(|key| reader.has(key))
-        .collect();
+    let kinds: Vec<&str> =
+        ["moved", "children", "lookup", "value", "first", "array", "uuid", "sql", "file"]
+            .into_iter()
+            .chain(["map", "cast"])
+            .filter(|key| reader.has(key))
+            .collect();
     let kind = match kinds.as_slice() {
         [one] => *one,
         [] if reader.has("json") => "json",
@@ -52,8 +53,12 @@ fn table(node: &Node<'_>, findings: &Findings, depth: usize) -> Option<Rule> {
             let entries = reader.entries();
             let help = entries
                 .iter()
-                .find_map(|(key, _, _)| nearest(key, RULE_KEYS.iter().copied().chain(["map", "cast"])))
-                .unwrap_or_else(|| format!("a rule has one of: {}, map, cast", RULE_KEYS.join(", ")));
+                .find_map(|(key, _, _)| {
+                    nearest(key, RULE_KEYS.iter().copied().chain(["map", "cast"]))
+                })
+                .unwrap_or_else(|| {
+                    format!("a rule has one of: {}, map, cast", RULE_KEYS.join(", "))
+                });
             findings.error(span(node), "this is no column rule", Some(help));
             return None;
         }
@@ -147,8 +152,7 @@ fn lookup(reader: &mut Reader<'_, '_>, depth: usize) -> Option<Rule> {
     let table = reader.string("lookup");
     let matches = reader.required("match").and_then(|node| entries(node, findings, depth));
     let take = reader.required_string("take");
-    let words =
-        [("reject", Missing::Reject), ("null", Missing::Null), ("fail", Missing::Fail)];
+    let words = [("reject", Missing::Reject), ("null", Missing::Null), ("fail", Missing::Fail)];
     let missing = reader.word("missing", &words).unwrap_or(Missing::Reject);
     let (table, (matches, take)) = table.zip(matches.zip(take))?;
     if matches.is_empty() {
@@ -209,7 +213,8 @@ fn shape(reader: &mut Reader<'_, '_>, depth: usize) -> Option<JsonShape> {
             entries(node, findings, depth).map(JsonShape::Object)
         }
         _ => {
-            let help = "write \"*\" for all remaining columns, a list of columns, or a table of rules";
+            let help =
+                "write \"*\" for all remaining columns, a list of columns, or a table of rules";
             findings.error(span(node), "`json` does not know this", Some(help.to_owned()));
             None
         }

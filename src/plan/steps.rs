@@ -14,7 +14,16 @@ use crate::mapping::{Constant, Rule};
 
 /// Keys that name a step's kind.
 const KINDS: &[&str] = &[
-    "copy", "copy_query", "seed", "rows", "update", "sql", "migrate", "backup", "swap", "gate",
+    "copy",
+    "copy_query",
+    "seed",
+    "rows",
+    "update",
+    "sql",
+    "migrate",
+    "backup",
+    "swap",
+    "gate",
     "delete",
 ];
 
@@ -37,11 +46,8 @@ pub fn options(reader: &mut Reader<'_, '_>, base: &Options) -> Options {
     let small = |number: Option<u64>, old: u32| {
         number.and_then(|number| u32::try_from(number).ok()).unwrap_or(old)
     };
-    let conflict = [
-        ("fail", OnConflict::Fail),
-        ("skip", OnConflict::Skip),
-        ("update", OnConflict::Update),
-    ];
+    let conflict =
+        [("fail", OnConflict::Fail), ("skip", OnConflict::Skip), ("update", OnConflict::Update)];
     let failure = [("stop", OnFailure::Stop), ("rollback", OnFailure::Rollback)];
     Options {
         batch_rows: small(reader.number("batch_rows", 1, 1_000_000), base.batch_rows),
@@ -76,7 +82,11 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, text: &str) -> Optio
             return None;
         }
         several => {
-            findings.error(place, format!("{} can't stand in one step", several.join(" and ")), None);
+            findings.error(
+                place,
+                format!("{} can't stand in one step", several.join(" and ")),
+                None,
+            );
             return None;
         }
     };
@@ -106,9 +116,7 @@ fn checksum(kind: &StepKind, options: &Options) -> String {
     Sha256::digest(fixed.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn columns(
-    reader: &mut Reader<'_, '_>,
-) -> Result<Option<crate::mapping::Mapping>, ()> {
+fn columns(reader: &mut Reader<'_, '_>) -> Result<Option<crate::mapping::Mapping>, ()> {
     let findings = reader.findings();
     match reader.take("columns") {
         None => Ok(None),
@@ -162,7 +170,9 @@ fn inline_rows(reader: &mut Reader<'_, '_>) -> Option<Vec<Vec<(String, Constant)
             let row = Reader::of(row, findings)?;
             row.entries()
                 .into_iter()
-                .map(|(name, _, node)| constant(node, findings).map(|value| (name.to_owned(), value)))
+                .map(|(name, _, node)| {
+                    constant(node, findings).map(|value| (name.to_owned(), value))
+                })
                 .collect::<Option<Vec<_>>>()
         })
         .collect()
@@ -193,8 +203,12 @@ fn sql(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
 
 fn expect(reader: &mut Reader<'_, '_>, kind: &str) -> Expect {
     let findings = reader.findings();
-    let Some(node) = reader.take("expect") else { return Expect::default() };
-    let Some(mut inner) = Reader::of(node, findings) else { return Expect::default() };
+    let Some(node) = reader.take("expect") else {
+        return Expect::default();
+    };
+    let Some(mut inner) = Reader::of(node, findings) else {
+        return Expect::default();
+    };
     let most = i64::MAX as u64;
     let mut expect = Expect::default();
     if kind != "sql" {

@@ -37,7 +37,9 @@ pub fn end<'a, 'i>(
 
 /// Reads `[throttle]`.
 pub fn throttle(node: &Node<'_>, findings: &Findings) -> ThrottleSpec {
-    let Some(mut reader) = Reader::of(node, findings) else { return ThrottleSpec::default() };
+    let Some(mut reader) = Reader::of(node, findings) else {
+        return ThrottleSpec::default();
+    };
     let rows = reader.number("rows_per_second", 1, u64::from(u32::MAX));
     let spec = ThrottleSpec {
         rows_per_second: rows.and_then(|rows| u32::try_from(rows).ok()),

@@ -19,9 +19,8 @@ async fn session(started: &Started, label: &str) -> Result<Box<dyn Session>> {
 pub async fn steps_left(started: &Started) -> Result<usize> {
     let mut session = session(started, "status").await?;
     let records = started.context.ledger.steps(session.as_mut()).await?;
-    let done = |name: &str| {
-        records.iter().any(|record| record.step == name && record.state == "done")
-    };
+    let done =
+        |name: &str| records.iter().any(|record| record.step == name && record.state == "done");
     Ok(started.context.plan.steps.iter().filter(|step| !done(&step.name)).count())
 }
 
@@ -61,14 +60,19 @@ async fn counts_hold(
     let records = context.ledger.steps(session).await?;
     let mut ok = true;
     for (at, record) in records.iter().enumerate() {
-        let (Some(table), Some(after)) = (&record.target_table, record.after_rows) else { continue };
-        let later = records[at + 1..].iter().any(|other| other.target_table.as_ref() == Some(table));
+        let (Some(table), Some(after)) = (&record.target_table, record.after_rows) else {
+            continue;
+        };
+        let later =
+            records[at + 1..].iter().any(|other| other.target_table.as_ref() == Some(table));
         let step = runner.plan.step(&record.step);
         let may_grow = step.is_some_and(|step| step.options.allow_inserts);
         if later || record.state != "done" || may_grow {
             continue;
         }
-        let Some(found) = session.table(&TableName::bare(table)).await? else { continue };
+        let Some(found) = session.table(&TableName::bare(table)).await? else {
+            continue;
+        };
         let now = count(session, &found.name.sql()).await?;
         if now != after {
             ok = false;

@@ -201,9 +201,7 @@ impl Runner {
                 return Err(crate::engine::worker::interrupted());
             }
             let ran = match &step.kind {
-                StepKind::Sql(sql) => {
-                    steps::sql::run(context, position, step, sql, record).await
-                }
+                StepKind::Sql(sql) => steps::sql::run(context, position, step, sql, record).await,
                 _ => steps::rows::run(context, position, step, record).await,
             };
             ran.map_err(|error| error.in_step(&step.name))?;
@@ -261,7 +259,9 @@ impl Runner {
         let failed = error.place.step.as_deref().and_then(|name| self.plan.step(name));
         match failed {
             Some(step) => step.options.on_failure == OnFailure::Rollback,
-            None => self.plan.steps.iter().any(|step| step.options.on_failure == OnFailure::Rollback),
+            None => {
+                self.plan.steps.iter().any(|step| step.options.on_failure == OnFailure::Rollback)
+            }
         }
     }
 }

@@ -145,8 +145,7 @@ pub async fn look(plan: &Plan, databases: &Databases, skip: &HashSet<String>) ->
             }
             continue;
         }
-        let mut ends =
-            Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
+        let mut ends = Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
         match bind::step(plan, step, &mut ends).await {
             Err(errors) => {
                 let broken = errors.iter().any(|error| error.code.is_some());
@@ -189,9 +188,7 @@ async fn counts(
     }
     let rows = match (&bound.seed, &step.kind) {
         (Some(seed), _) => Ok(seed.count()),
-        (None, StepKind::Update(_)) => {
-            count(ends.target, &bound.job.source.from_where(&[])).await
-        }
+        (None, StepKind::Update(_)) => count(ends.target, &bound.job.source.from_where(&[])).await,
         (None, _) => count(ends.source, &bound.job.source.from_where(&[])).await,
     };
     let into = bound.job.target.name.sql();
@@ -225,11 +222,7 @@ async fn counts(
     }
     let files = bound.seed.as_ref().map_or(0, |seed| seed.file_count);
     if let Some(expected) = expect.files.filter(|expected| *expected != files) {
-        report.differs(
-            &subject,
-            format!("expected files = {expected}, found {files}"),
-            step.line,
-        );
+        report.differs(&subject, format!("expected files = {expected}, found {files}"), step.line);
     }
     report.add(
         Level::Ok,

@@ -86,11 +86,10 @@ async fn rows(context: &StepContext, record: &StepRecord) -> Result<Undone> {
         Error::stop(format!("the table `{name}` is gone, its rows can't be taken back"))
             .in_step(&record.step)
     })?;
-    let marks: Marks = record
-        .columns
-        .as_deref()
-        .and_then(|json| serde_json::from_str(json).ok())
-        .ok_or_else(|| Error::stop("the ledger holds no marks of the step").in_step(&record.step))?;
+    let marks: Marks =
+        record.columns.as_deref().and_then(|json| serde_json::from_str(json).ok()).ok_or_else(
+            || Error::stop("the ledger holds no marks of the step").in_step(&record.step),
+        )?;
     let undo = Undo { context, record, table, marks };
     let mut all = Undone::default();
     loop {
@@ -136,9 +135,8 @@ impl Undo<'_> {
         session.begin().await?;
         ledger.guard(session).await?;
         crate::fail::point("undo_begun");
-        let images = ledger
-            .images_of_batch(session, &self.record.step, batch.chunk, batch.seq)
-            .await?;
+        let images =
+            ledger.images_of_batch(session, &self.record.step, batch.chunk, batch.seq).await?;
         let restored = self.restore(session, batch, images).await?;
         let deleted = if batch.inserted == 0 { 0 } else { self.delete(session, batch).await? };
         if !ledger.mark_undone(session, &self.record.step, batch).await? {
@@ -182,12 +180,8 @@ impl Undo<'_> {
                 updates.push(RowUpdate { key: image.key.clone(), cells });
             }
         }
-        let columns: Vec<Column> = self
-            .marks
-            .written
-            .iter()
-            .filter_map(|name| self.table.column(name).cloned())
-            .collect();
+        let columns: Vec<Column> =
+            self.marks.written.iter().filter_map(|name| self.table.column(name).cloned()).collect();
         let done = session
             .update(&self.table, &self.marks.key, &columns, &self.marks.digest, &updates)
             .await?;
@@ -281,11 +275,17 @@ impl Undo<'_> {
         for place in self.places(session, batch).await? {
             let find = format!("SELECT {digest}, {id} FROM {table} t WHERE {place}");
             for row in session.rows(&Statement::new(find)).await? {
-                let Some(Value::Bytes(found)) = row.first() else { continue };
-                let Some(left) = kept.get_mut(found).filter(|left| **left > 0) else { continue };
+                let Some(Value::Bytes(found)) = row.first() else {
+                    continue;
+                };
+                let Some(left) = kept.get_mut(found).filter(|left| **left > 0) else {
+                    continue;
+                };
                 *left -= 1;
-                let mut delete =
-                    Statement::new(format!("DELETE FROM {table} WHERE {}", conditions.join(" AND ")));
+                let mut delete = Statement::new(format!(
+                    "DELETE FROM {table} WHERE {}",
+                    conditions.join(" AND ")
+                ));
                 for value in &row[1..] {
                     delete = delete.bind(bind_of(value));
                 }

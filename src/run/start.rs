@@ -174,7 +174,9 @@ pub async fn existing(
         return Ok(None);
     }
     let mut ledger = ledger(plan, &databases.target);
-    let Some(run) = ledger.newest_run(session.as_mut()).await? else { return Ok(None) };
+    let Some(run) = ledger.newest_run(session.as_mut()).await? else {
+        return Ok(None);
+    };
     if run.state == "rolled back" {
         return Ok(None);
     }
@@ -195,7 +197,9 @@ fn same_databases(run: &Run, now: &(String, String)) -> Result<()> {
             return Err(Error::invalid(format!(
                 "the {end} is another database than the one the run began with: {now}, not {before}"
             ))
-            .hint("Use the URL of the database that the run began with, or roll back there first."));
+            .hint(
+                "Use the URL of the database that the run began with, or roll back there first.",
+            ));
         }
     }
     Ok(())
@@ -257,8 +261,7 @@ fn prerequisite(plan: &Plan, only: &str) -> Result<()> {
 fn in_order(plan: &Plan, only: &str, records: &[StepRecord]) -> Result<()> {
     let earlier = plan.steps.iter().take_while(|step| step.name != only);
     for step in earlier {
-        let done =
-            records.iter().any(|record| record.step == step.name && record.state == "done");
+        let done = records.iter().any(|record| record.step == step.name && record.state == "done");
         if !done {
             return Err(Error::invalid(format!("the step `{}` comes first", step.name))
                 .in_step(only)
@@ -305,8 +308,11 @@ async fn baseline(
     }
     if !failed.is_empty() {
         session.rollback().await;
-        return Err(Error::differs(format!("before the first step, check failed: {}", failed.join(", ")))
-            .hint("Nothing was written. Correct the database or the check."));
+        return Err(Error::differs(format!(
+            "before the first step, check failed: {}",
+            failed.join(", ")
+        ))
+        .hint("Nothing was written. Correct the database or the check."));
     }
     session.commit().await?;
     crate::fail::point("baseline_taken");

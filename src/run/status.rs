@@ -50,7 +50,9 @@ pub async fn status(plan: &Plan) -> Result<Status> {
         run: String::new(),
         epoch: 0,
     };
-    let Some(run) = ledger.newest_run(session).await? else { return Ok(out) };
+    let Some(run) = ledger.newest_run(session).await? else {
+        return Ok(out);
+    };
     ledger.run.clone_from(&run.id);
     out.state = match run.state.as_str() {
         // A process that was killed could not write down that it stopped.

@@ -88,12 +88,7 @@ async fn find(session: &mut dyn Session, name: &str, end: &str) -> Findings<Tabl
     })
 }
 
-async fn bind_copy(
-    plan: &Plan,
-    step: &Step,
-    copy: &Copy,
-    ends: &mut Ends<'_>,
-) -> Findings<Bound> {
+async fn bind_copy(plan: &Plan, step: &Step, copy: &Copy, ends: &mut Ends<'_>) -> Findings<Bound> {
     let target = find(ends.target, &copy.into, "target").await?;
     let (from, joint_from, columns, source_table) = match &copy.from {
         CopySource::Table(name) => {
@@ -118,8 +113,7 @@ async fn bind_copy(
         CopySource::Table(name) => name.clone(),
         CopySource::Query(_) => "copy_query".to_owned(),
     };
-    let mut source =
-        SourceRows { from, joint_from, filter: copy.filter.clone(), key: None, name };
+    let mut source = SourceRows { from, joint_from, filter: copy.filter.clone(), key: None, name };
     source.key =
         key(ends.source, &source, &columns, source_table.as_ref(), copy.key.as_deref()).await?;
     let types = sql_types(ends.source, &source.from, copy.columns.as_ref()).await?;
@@ -129,12 +123,7 @@ async fn bind_copy(
     finish(plan, step, source, target, mapping, ends, is_query)
 }
 
-async fn bind_seed(
-    plan: &Plan,
-    step: &Step,
-    seed: &Seed,
-    ends: &mut Ends<'_>,
-) -> Findings<Bound> {
+async fn bind_seed(plan: &Plan, step: &Step, seed: &Seed, ends: &mut Ends<'_>) -> Findings<Bound> {
     let target = find(ends.target, &seed.into, "target").await?;
     let rows = seed::load(seed, &plan.dir).map_err(one)?;
     let scope = ScopeParts {
@@ -191,8 +180,7 @@ async fn bind_update(
     written.columns.iter_mut().for_each(|column| {
         column.not_null &= update.set.columns.iter().any(|(name, _)| *name == column.name);
     });
-    let mut mapping =
-        bind_mapping(plan, step, Some(&update.set), &scope, &written, ends).await?;
+    let mut mapping = bind_mapping(plan, step, Some(&update.set), &scope, &written, ends).await?;
     mapping.warnings.retain(|warning| warning.column.is_some());
     let mut bound = finish(plan, step, source, target, mapping, ends, false)?;
     bound.choice = Choice::Update;
@@ -290,9 +278,10 @@ async fn moved_type(plan: &Plan, step: &str, ends: &mut Ends<'_>) -> Findings<Co
     };
     let found = find(ends.target, table, "target").await?;
     match found.primary_key() {
-        [key] => found.column(key).map(|column| column.ty.clone()).ok_or_else(|| {
-            one(Error::invalid(format!("`{table}` has no column `{key}`")))
-        }),
+        [key] => found
+            .column(key)
+            .map(|column| column.ty.clone())
+            .ok_or_else(|| one(Error::invalid(format!("`{table}` has no column `{key}`")))),
         _ => Err(one(Error::invalid(format!(
             "`moved` needs a primary key of one column, `{table}` has another"
         ))
@@ -344,7 +333,9 @@ async fn key(
         (None, Some(table)) => match table.primary_key() {
             [] => {
                 let whole = |names: &[String]| {
-                    names.iter().all(|name| table.column(name).is_some_and(|column| column.not_null))
+                    names
+                        .iter()
+                        .all(|name| table.column(name).is_some_and(|column| column.not_null))
                 };
                 match unique.iter().find(|key| whole(&key.columns)) {
                     Some(key) => key.columns.clone(),
@@ -403,7 +394,9 @@ async fn prove_unique(
         source.from_where(&conditions),
     );
     let rows = session.rows(&Statement::new(ask)).await.map_err(one)?;
-    let Some(row) = rows.first() else { return Ok(()) };
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
     let example: Vec<String> = row.iter().filter_map(|value| value.to_text()).collect();
     Err(one(Error::invalid(format!(
         "the key {} is not unique: {} stands in more than one row",
@@ -424,11 +417,8 @@ fn finish(
     is_query: bool,
 ) -> Findings<Bound> {
     let flavor = ends.target.dialect().flavor();
-    let written: Vec<Column> = mapping
-        .columns
-        .iter()
-        .filter_map(|bound| target.column(&bound.name).cloned())
-        .collect();
+    let written: Vec<Column> =
+        mapping.columns.iter().filter_map(|bound| target.column(&bound.name).cloned()).collect();
     let key = conflict_key(step, &target, &written)?;
     let locate = if key.is_empty() {
         Locate::Scan
@@ -495,7 +485,9 @@ fn key_follows(
     target: &Table,
     key: &[String],
 ) -> bool {
-    let Some(source_key) = &source.key else { return false };
+    let Some(source_key) = &source.key else {
+        return false;
+    };
     let pairs = source_key.0.iter().zip(key);
     source_key.0.len() == key.len()
         && pairs.into_iter().all(|(from, to)| {
@@ -506,16 +498,15 @@ fn key_follows(
                 }
                 _ => false,
             });
-            let ordered = target.column(to).is_some_and(|column| {
-                match (&from.ty.kind, &column.ty.kind) {
+            let ordered =
+                target.column(to).is_some_and(|column| match (&from.ty.kind, &column.ty.kind) {
                     (Kind::Uuid, Kind::Uuid) => true,
                     (
                         Kind::Int(_) | Kind::Dynamic(Affinity::Integer),
                         Kind::Int(_) | Kind::Dynamic(Affinity::Integer),
                     ) => true,
                     _ => false,
-                }
-            });
+                });
             from_column && ordered
         })
 }

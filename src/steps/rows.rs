@@ -57,8 +57,7 @@ impl<'a> RowStep<'a> {
         let mut source = context.source.session(Access::Read, &label).await?;
         let mut target = context.target.session(Access::Write, &label).await?;
         let (joint, attached) = Ends::relation(&context.source, &context.target);
-        let mut ends =
-            Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
+        let mut ends = Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
         let bound = bind::step(&context.plan, step, &mut ends).await.map_err(first)?;
         for trigger in target.triggers(&bound.job.target).await? {
             context.emitter.emit(What::Warning {
@@ -71,8 +70,11 @@ impl<'a> RowStep<'a> {
         }
         let asked = context.workers.unwrap_or(step.options.workers);
         // SQLite has one writer, and a seed is one list.
-        let workers =
-            if context.target.flavor() == Flavor::Sqlite || bound.seed.is_some() { 1 } else { asked };
+        let workers = if context.target.flavor() == Flavor::Sqlite || bound.seed.is_some() {
+            1
+        } else {
+            asked
+        };
         Ok(RowStep {
             route: bound.choice.to_string(),
             into: bound.job.target.name.sql(),
@@ -142,7 +144,9 @@ impl<'a> RowStep<'a> {
 
     /// Compares one count with the plan's; differing ones are events and exit code 3.
     fn expected(&self, what: &str, expected: Option<u64>, actual: u64) -> Result<()> {
-        let Some(expected) = expected.filter(|expected| *expected != actual) else { return Ok(()) };
+        let Some(expected) = expected.filter(|expected| *expected != actual) else {
+            return Ok(());
+        };
         let table = match (what, &self.step.kind) {
             ("source" | "files", StepKind::Copy(_)) => self.bound()?.job.source.name.clone(),
             _ => self.table.name.name.clone(),
@@ -150,11 +154,7 @@ impl<'a> RowStep<'a> {
         Err(count_differs(self.context, self.step, &table, what, expected, actual))
     }
 
-    async fn announce(
-        &mut self,
-        resumed: Option<&StepRecord>,
-        before: Option<u64>,
-    ) -> Result<()> {
+    async fn announce(&mut self, resumed: Option<&StepRecord>, before: Option<u64>) -> Result<()> {
         let ledger = &self.context.ledger;
         let totals = ledger.totals(self.target.as_mut(), &self.step.name).await?;
         let records = ledger.steps(self.target.as_mut()).await?;
@@ -172,7 +172,9 @@ impl<'a> RowStep<'a> {
 
     async fn run_chunks(&mut self) -> Result<()> {
         let context = self.context;
-        let Some(bound) = self.bound.take() else { return Ok(()) };
+        let Some(bound) = self.bound.take() else {
+            return Ok(());
+        };
         let memory = bound.seed.as_ref().map(|seed| Arc::new(seed.bound(&bound.job.mapping)));
         let rejects = context.ledger.reject_count(self.target.as_mut(), &self.step.name).await?;
         // An update reads what it writes.
@@ -282,8 +284,10 @@ pub fn count_differs(
                 "Others write to the table meanwhile, or a trigger does. If that is meant, say \
                  allow_inserts = true in the step."
             }
-            _ => "Correct the plan's `expect` if the database is right; otherwise find out who \
-                  changed the table.",
+            _ => {
+                "Correct the plan's `expect` if the database is right; otherwise find out who \
+                  changed the table."
+            }
         })
 }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::db::files::{self, FileRows};
+use crate::engine::route::decode::MemoryRows;
 use crate::error::{Error, Result};
 use crate::mapping::{BoundMapping, Constant, InputSource, Rule};
 use crate::plan::{Seed, SeedSource, each_rule};
 use crate::sql::{Affinity, Column, ColumnType, Kind};
-use crate::engine::route::decode::MemoryRows;
 use crate::value::{Row, Value};
 
 /// All rows of a seed, with the union of their columns.
@@ -78,8 +78,7 @@ pub fn load(seed: &Seed, dir: &Path) -> Result<SeedRows> {
         }
     }
     if out.columns.is_empty() {
-        return Err(Error::invalid("the seed has no row")
-            .hint("Check the file, or its `at` path."));
+        return Err(Error::invalid("the seed has no row").hint("Check the file, or its `at` path."));
     }
     Ok(out)
 }

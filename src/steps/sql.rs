@@ -17,12 +17,14 @@ pub async fn run(
 ) -> Result<StepFigures> {
     let perhaps_done = record.is_some_and(|record| record.state == "running");
     if perhaps_done && !sql.transaction {
-        return Err(Error::stop("the statement may or may not have run: the process ended inside it")
-            .in_step(&step.name)
-            .hint(
-                "Look at the target. If it is done, mark it with `tablelift rollback --step` and \
+        return Err(Error::stop(
+            "the statement may or may not have run: the process ended inside it",
+        )
+        .in_step(&step.name)
+        .hint(
+            "Look at the target. If it is done, mark it with `tablelift rollback --step` and \
                  an undo, or undo it by hand; then run again.",
-            ));
+        ));
     }
     let label = format!("{}/{}", context.plan.name, step.name);
     let mut session = context.target.session(Access::Write, &label).await?;

@@ -40,7 +40,9 @@ impl Rate {
         let mut left = amount.div_ceil(self.scale);
         while left > 0 {
             let slice = u32::try_from(left).unwrap_or(u32::MAX).min(self.burst);
-            let Some(slice) = NonZeroU32::new(slice) else { return };
+            let Some(slice) = NonZeroU32::new(slice) else {
+                return;
+            };
             if self.limiter.until_n_ready(slice).await.is_err() {
                 return;
             }

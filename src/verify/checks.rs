@@ -66,7 +66,9 @@ fn holds(expected: &CheckValue, rows: &[Row]) -> bool {
 
 /// A constant of the plan and a value of the database say the same.
 fn equal(constant: &Constant, value: &Value) -> bool {
-    let Some(text) = value.to_text() else { return false };
+    let Some(text) = value.to_text() else {
+        return false;
+    };
     match constant {
         Constant::Bool(b) => match value {
             Value::Bool(found) => found == b,
@@ -164,7 +166,10 @@ mod tests {
     #[test]
     fn nothing_is_never_a_scalar() {
         assert!(!holds(&CheckValue::Scalar(Constant::Int(0)), &[]));
-        assert!(!holds(&CheckValue::Scalar(Constant::Int(0)), &[vec![Value::Int(0), Value::Int(0)]]));
+        assert!(!holds(
+            &CheckValue::Scalar(Constant::Int(0)),
+            &[vec![Value::Int(0), Value::Int(0)]]
+        ));
         assert!(holds(&CheckValue::Empty(true), &[]));
     }
 }

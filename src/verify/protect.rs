@@ -69,8 +69,10 @@ impl Reading {
                 .hint("Check the name under [[protect]].")
         })?;
         if let Some(unknown) = except.iter().find(|column| table.column(column).is_none()) {
-            return Err(Error::invalid(format!("`except` names no column of the table: `{unknown}`"))
-                .in_table(name));
+            return Err(Error::invalid(format!(
+                "`except` names no column of the table: `{unknown}`"
+            ))
+            .in_table(name));
         }
         let columns = columns.unwrap_or_else(|| {
             table.column_names().map(str::to_owned).filter(|name| !except.contains(name)).collect()
@@ -138,11 +140,7 @@ fn digest_of(row: &Row) -> Result<Vec<u8>> {
 }
 
 /// Takes the baseline of a protected table; inside the transaction that starts the run.
-pub async fn take(
-    session: &mut dyn Session,
-    ledger: &Ledger,
-    protect: &Protect,
-) -> Result<()> {
+pub async fn take(session: &mut dyn Session, ledger: &Ledger, protect: &Protect) -> Result<()> {
     let reading = Reading::open(session, &protect.table, None, &protect.except).await?;
     let mut rows: u64 = 0;
     let mut block = 0;
@@ -150,7 +148,9 @@ pub async fn take(
         let mut range = KeyRange::default();
         loop {
             let page = reading.page(session, key, &range, Some(BLOCK_ROWS)).await?;
-            let Some(last) = page.keys.last().cloned() else { break };
+            let Some(last) = page.keys.last().cloned() else {
+                break;
+            };
             rows += page.keys.len() as u64;
             let keys: Vec<String> = page.keys.iter().map(Key::to_ledger).collect();
             let keys = format!("[{}]", keys.join(","));
@@ -283,8 +283,7 @@ async fn compare_keyed(
     while let Some((keys, digests, last)) = block_of(session, ledger, protect, block).await? {
         range.upto = last.clone();
         let page = reading.page(session, key, &range, None).await?;
-        let mut now: HashMap<Key, Vec<u8>> =
-            page.keys.into_iter().zip(page.digests).collect();
+        let mut now: HashMap<Key, Vec<u8>> = page.keys.into_iter().zip(page.digests).collect();
         for (key, digest) in keys.iter().zip(digests.chunks_exact(DIGEST_BYTES)) {
             match now.remove(key) {
                 None => found.add("missing", Some(key.to_event(&names))),
@@ -303,7 +302,9 @@ async fn compare_keyed(
     range.upto = None;
     while !allow_inserts {
         let page = reading.page(session, key, &range, Some(BLOCK_ROWS)).await?;
-        let Some(last) = page.keys.last().cloned() else { break };
+        let Some(last) = page.keys.last().cloned() else {
+            break;
+        };
         page.keys.iter().for_each(|key| found.add("extra", Some(key.to_event(&names))));
         range.after = Some(last);
     }
@@ -325,10 +326,13 @@ async fn block_of(
     .bind(protect.table.as_str())
     .bind(block);
     let rows = session.rows(&ask).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
     let list: Vec<serde_json::Value> = serde_json::from_str(&text(&row[0]))
         .map_err(|_| Error::stop("the ledger holds a baseline that is not one"))?;
-    let keys: Result<Vec<Key>> = list.iter().map(|key| Key::from_ledger(&key.to_string())).collect();
+    let keys: Result<Vec<Key>> =
+        list.iter().map(|key| Key::from_ledger(&key.to_string())).collect();
     let digests = if let Value::Bytes(bytes) = &row[1] { bytes.clone() } else { Vec::new() };
     let last = row[2].to_text().map(|text| Key::from_ledger(&text)).transpose()?;
     Ok(Some((keys?, digests, last)))

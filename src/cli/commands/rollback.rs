@@ -27,7 +27,11 @@ pub async fn run(rollback: &Rollback, global: &Global, ui: &Ui) -> u8 {
                     "rolled back, less rows that somebody changed since and what has no undo"
                 }
             };
-            let mark = if outcome.exit_code == exit::DONE { ui.paint("✓", 32) } else { ui.paint("!", 33) };
+            let mark = if outcome.exit_code == exit::DONE {
+                ui.paint("✓", 32)
+            } else {
+                ui.paint("!", 33)
+            };
             ui.say(&format!("{mark} {line}"));
             outcome.exit_code
         }

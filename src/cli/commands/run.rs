@@ -3,9 +3,9 @@
 use tablelift::run::{Preview, Runner};
 
 use crate::cli::args::{Global, Run};
+use crate::cli::ui::Ui;
 use crate::cli::ui::tables;
 use crate::cli::ui::text::{clean, clean_lines, grouped};
-use crate::cli::ui::Ui;
 use crate::cli::{exit, failed, runner, signals};
 
 /// Runs or resumes the plan, or shows what it would do.
@@ -22,7 +22,11 @@ pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
     match runner.run().await {
         Ok(outcome) => {
             let left = runner.plan.steps.len() - outcome.steps.len().min(runner.plan.steps.len());
-            let verb = if left > 0 { format!("done so far, {left} steps left") } else { "done".to_owned() };
+            let verb = if left > 0 {
+                format!("done so far, {left} steps left")
+            } else {
+                "done".to_owned()
+            };
             super::summary(ui, &outcome, &summary, &verb);
             outcome.exit_code
         }

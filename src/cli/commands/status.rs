@@ -50,9 +50,9 @@ fn show(ui: &Ui, status: &Status) {
         ui.say(&format!("last error: {}", clean(error)));
     }
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
-        "step", "state", "read", "of", "written", "skipped", "rejected", "chunks",
-    ]);
+    table
+        .load_style(UTF8_HORIZONTAL_ONLY)
+        .set_header(["step", "state", "read", "of", "written", "skipped", "rejected", "chunks"]);
     for step in &status.steps {
         let chunks = if step.chunks == 0 {
             String::new()

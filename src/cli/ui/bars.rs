@@ -60,7 +60,9 @@ fn pace(here: u64, elapsed: Duration, left: u64) -> String {
 
 impl Listener for Bars {
     fn event(&self, event: &Event) {
-        let Ok(mut state) = self.state.lock() else { return };
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
         match &event.what {
             What::RunStarted { steps, .. } => {
                 let total = self.all.add(ProgressBar::no_length());
@@ -92,7 +94,11 @@ impl Listener for Bars {
                     }
                     bar.set_position(position);
                     let left = bar.length().unwrap_or(position) - position;
-                    bar.set_message(format!("{}{}", pace(state.here, elapsed, left), state.waiting));
+                    bar.set_message(format!(
+                        "{}{}",
+                        pace(state.here, elapsed, left),
+                        state.waiting
+                    ));
                 }
             }
             What::StepFinished(_) => {

@@ -79,7 +79,9 @@ pub fn line_of(event: &What) -> Option<String> {
 
 impl Listener for Lines {
     fn event(&self, event: &Event) {
-        let Ok(mut state) = self.state.lock() else { return };
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
         let mut line = line_of(&event.what);
         match &event.what {
             What::StepStarted { source_rows, done_rows, .. } => {

@@ -35,7 +35,9 @@ impl Ui {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
-                !set("NO_COLOR") && (set("CLICOLOR_FORCE") || (terminal && std::io::stdout().is_terminal() && !dumb))
+                !set("NO_COLOR")
+                    && (set("CLICOLOR_FORCE")
+                        || (terminal && std::io::stdout().is_terminal() && !dumb))
             }
         };
         Ui {
@@ -99,7 +101,8 @@ impl Ui {
 
     /// An error with its hint.
     pub fn error(&self, error: &Error) {
-        let mut out = format!("{} {}", self.paint("error:", 31), text::clean_lines(&error.to_string()));
+        let mut out =
+            format!("{} {}", self.paint("error:", 31), text::clean_lines(&error.to_string()));
         if let Some(hint) = &error.hint {
             out.push_str(&format!("\n{} {}", self.paint("hint:", 36), text::clean(hint)));
         }

@@ -28,7 +28,9 @@ struct State {
 impl Summary {
     /// Takes one event.
     pub fn event(&self, event: &Event) {
-        let Ok(mut state) = self.state.lock() else { return };
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
         match &event.what {
             What::CheckFinished { check, ok, expected, actual, slow, .. } => {
                 state.checks += 1;
@@ -84,7 +86,9 @@ impl Summary {
 
     /// What differs, one line each.
     pub fn differences(&self) -> Vec<String> {
-        let Ok(state) = self.state.lock() else { return Vec::new() };
+        let Ok(state) = self.state.lock() else {
+            return Vec::new();
+        };
         let all = [&state.counts_failed, &state.protected_failed, &state.checks_failed];
         all.into_iter().flatten().cloned().collect()
     }
@@ -115,7 +119,9 @@ fn right_aligned(mut table: Table, from: usize) -> String {
 
 /// One line for each step.
 pub fn steps(figures: &[StepFigures]) -> String {
-    let mut out = table(&["step", "kind", "read", "before", "written", "skipped", "rejected", "after", "time"]);
+    let mut out = table(&[
+        "step", "kind", "read", "before", "written", "skipped", "rejected", "after", "time",
+    ]);
     let optional = |count: Option<u64>| count.map(grouped).unwrap_or_default();
     for one in figures {
         out.add_row([
@@ -169,7 +175,9 @@ pub fn counts(tables: &[TableCounts]) -> String {
 
 /// Mapped sample rows: column and three values.
 pub fn samples(rows: &[Vec<(String, Option<String>)>]) -> String {
-    let Some(first) = rows.first() else { return "  (no rows)".to_owned() };
+    let Some(first) = rows.first() else {
+        return "  (no rows)".to_owned();
+    };
     let mut out = Table::new();
     out.load_style(UTF8_HORIZONTAL_ONLY);
     for (at, (name, _)) in first.iter().enumerate() {

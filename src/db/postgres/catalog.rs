@@ -45,7 +45,9 @@ const TRIGGERS: &str = "SELECT t.tgname::text FROM pg_catalog.pg_trigger t \
 
 /// The table called `name`, found as the server would find it.
 pub async fn table(session: &mut PgSession, name: &TableName) -> Result<Option<Table>> {
-    let Some((oid, found)) = find(session, name).await? else { return Ok(None) };
+    let Some((oid, found)) = find(session, name).await? else {
+        return Ok(None);
+    };
     let rows = session.rows(&Statement::new(COLUMNS).bind(oid)).await?;
     let columns = rows.into_iter().map(column).collect();
     let mut unique: Vec<UniqueKey> = Vec::new();
@@ -65,7 +67,9 @@ pub async fn table(session: &mut PgSession, name: &TableName) -> Result<Option<T
 
 /// Names of enabled triggers and rules of `table`.
 pub async fn triggers(session: &mut PgSession, table: &Table) -> Result<Vec<String>> {
-    let Some((oid, _)) = find(session, &table.name).await? else { return Ok(Vec::new()) };
+    let Some((oid, _)) = find(session, &table.name).await? else {
+        return Ok(Vec::new());
+    };
     let rows = session.rows(&Statement::new(TRIGGERS).bind(oid)).await?;
     Ok(rows.iter().map(|row| text(&row[0])).collect())
 }

@@ -37,7 +37,8 @@ impl Server {
             Error::invalid("the database URL can't be read")
                 .hint("Write postgres://user:password@host:5432/database.")
         })?;
-        let says_tls = parsed.query_pairs().any(|(name, _)| name == "sslmode" || name == "ssl-mode");
+        let says_tls =
+            parsed.query_pairs().any(|(name, _)| name == "sslmode" || name == "ssl-mode");
         if !says_tls && options.get_socket().is_none() && !url::is_local(options.get_host()) {
             // The driver's own default falls back to clear text when a server says no.
             options = options.ssl_mode(PgSslMode::VerifyFull);
@@ -97,10 +98,8 @@ impl Server {
     /// Takes the advisory lock of `plan` on a connection of its own.
     pub async fn lock(&self, plan: &str) -> Result<Box<dyn Session>> {
         let mut session = self.session(Access::Write, &format!("{plan}/lock")).await?;
-        let ask = Statement::new(
-            "SELECT pg_try_advisory_lock(hashtextextended($1, 7462938465))",
-        )
-        .bind(format!("tablelift {plan}"));
+        let ask = Statement::new("SELECT pg_try_advisory_lock(hashtextextended($1, 7462938465))")
+            .bind(format!("tablelift {plan}"));
         // A runner that was killed leaves its lock until the server notices the closed socket.
         for attempt in 0..10 {
             if super::scalar(&mut session, &ask).await? == Value::Bool(true) {

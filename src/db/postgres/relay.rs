@@ -35,7 +35,8 @@ impl Relay {
             Error::invalid(format!("can't connect to {host}:{port}: {error}"))
                 .hint("Is the server running, and are host and port in the URL right?")
         })?);
-        let local = |error: std::io::Error| Error::stop(format!("can't make a local socket: {error}"));
+        let local =
+            |error: std::io::Error| Error::stop(format!("can't make a local socket: {error}"));
         let folder = tempfile::Builder::new().prefix("tablelift-").tempdir().map_err(local)?;
         let path = folder.path().join(format!(".s.PGSQL.{PORT}"));
         let listener = UnixListener::bind(path).map_err(local)?;

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use sqlx::postgres::{PgConnection, PgRow, PgValueFormat};
 use sqlx::{
-    AssertSqlSafe, Column as _, Executor as _, Row as _, SqlSafeStr as _, TypeInfo as _, ValueRef as _,
+    AssertSqlSafe, Column as _, Executor as _, Row as _, SqlSafeStr as _, TypeInfo as _,
+    ValueRef as _,
 };
 
 use super::{catalog, copy_text, error, write};
@@ -12,9 +13,7 @@ use crate::db::{Access, Image, Insert, Inserted, PageSink, RowUpdate, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
 use crate::sql::postgres::POSTGRES;
-use crate::sql::{
-    Bind, Column, ColumnType, Dialect, Kind, Statement, Table, TableName, quote,
-};
+use crate::sql::{Bind, Column, ColumnType, Dialect, Kind, Statement, Table, TableName, quote};
 use crate::value::{Row, Value};
 
 /// Settings that change what values look like, pinned and read back (correctness first: a
@@ -156,7 +155,8 @@ impl Session for PgSession {
     }
 
     async fn script(&mut self, sql: &str) -> Result<()> {
-        let answer = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.connection).await;
+        let answer =
+            sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.connection).await;
         answer.map(|_| ()).map_err(|failure| self.fail(&failure))
     }
 
@@ -165,7 +165,8 @@ impl Session for PgSession {
     }
 
     async fn describe(&mut self, query: &str) -> Result<Vec<Column>> {
-        let prepared = self.connection.prepare(AssertSqlSafe(query.to_owned()).into_sql_str()).await;
+        let prepared =
+            self.connection.prepare(AssertSqlSafe(query.to_owned()).into_sql_str()).await;
         let prepared = prepared.map_err(|failure| self.fail(&failure))?;
         let mut columns = Vec::new();
         for column in sqlx::Statement::columns(&prepared) {
@@ -252,8 +253,7 @@ impl Session for PgSession {
                 quote(&column.name),
                 table.name.sql()
             );
-            let statement =
-                Statement::new(text).bind(table.name.sql()).bind(column.name.as_str());
+            let statement = Statement::new(text).bind(table.name.sql()).bind(column.name.as_str());
             self.rows(&statement).await?;
         }
         Ok(())

@@ -51,9 +51,8 @@ fn sent_keys(insert: &Insert<'_>) -> Vec<Key> {
         .iter()
         .filter_map(|key| insert.columns.iter().position(|column| column.name == *key))
         .collect();
-    let key_of = |row: &Row| {
-        Key(at.iter().filter_map(|at| KeyPart::from_postgres(&row[*at])).collect())
-    };
+    let key_of =
+        |row: &Row| Key(at.iter().filter_map(|at| KeyPart::from_postgres(&row[*at])).collect());
     insert.rows.iter().map(key_of).collect()
 }
 
@@ -134,11 +133,7 @@ fn key_parts(key: &[String]) -> String {
     parts.join(", ")
 }
 
-async fn from_stage(
-    session: &mut PgSession,
-    insert: &Insert<'_>,
-    stage: &str,
-) -> Result<Inserted> {
+async fn from_stage(session: &mut PgSession, insert: &Insert<'_>, stage: &str) -> Result<Inserted> {
     let table = insert.table.name.sql();
     let mut out = Inserted::default();
     if insert.conflict == OnConflict::Update {
@@ -203,11 +198,7 @@ fn key_of(row: &[Value]) -> Key {
 }
 
 /// Before-images of the target rows whose key is staged, locked until commit.
-async fn images(
-    session: &mut PgSession,
-    insert: &Insert<'_>,
-    stage: &str,
-) -> Result<Vec<Image>> {
+async fn images(session: &mut PgSession, insert: &Insert<'_>, stage: &str) -> Result<Vec<Image>> {
     let (table, key, columns) = (insert.table, insert.key, insert.columns);
     let values: Vec<String> =
         columns.iter().map(|column| format!("t.{}::text", quote(&column.name))).collect();
@@ -326,7 +317,9 @@ pub async fn look_up(
     let mut out = vec![Vec::new(); keys.len()];
     for row in session.query(&statement).await? {
         let row = decode_row(&row)?;
-        let (Value::Int(n), value) = (&row[0], &row[1]) else { continue };
+        let (Value::Int(n), value) = (&row[0], &row[1]) else {
+            continue;
+        };
         let slot = usize::try_from(*n).ok().and_then(|n| out.get_mut(n.wrapping_sub(1)));
         if let Some(found) = slot.filter(|found| found.len() < 2) {
             found.push(match value.to_text() {

@@ -30,12 +30,15 @@ fn table_or_fail(connection: &Connection, name: &TableName) -> rusqlite::Result<
     );
     let mut statement = connection.prepare(&find)?;
     let found = statement
-        .query_map([&name.name], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?)))?
+        .query_map([&name.name], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
+        })?
         .next()
         .transpose()?;
-    let Some((found, sql)) = found else { return Ok(None) };
-    let autoincrement =
-        sql.is_some_and(|sql| sql.to_ascii_uppercase().contains("AUTOINCREMENT"));
+    let Some((found, sql)) = found else {
+        return Ok(None);
+    };
+    let autoincrement = sql.is_some_and(|sql| sql.to_ascii_uppercase().contains("AUTOINCREMENT"));
     let (columns, primary) = columns(connection, &schema, &found, autoincrement)?;
     let mut unique = Vec::new();
     if !primary.is_empty() {
@@ -93,11 +96,7 @@ fn columns(
 }
 
 /// Full unique indexes on plain columns, the primary key's own left out.
-fn indexes(
-    connection: &Connection,
-    schema: &str,
-    table: &str,
-) -> rusqlite::Result<Vec<UniqueKey>> {
+fn indexes(connection: &Connection, schema: &str, table: &str) -> rusqlite::Result<Vec<UniqueKey>> {
     let mut statement = connection.prepare(
         "SELECT name FROM pragma_index_list(?1, ?2) \
          WHERE \"unique\" = 1 AND partial = 0 AND origin <> 'pk' ORDER BY seq",
@@ -107,8 +106,8 @@ fn indexes(
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let mut out = Vec::new();
     for name in names {
-        let mut statement = connection
-            .prepare("SELECT name FROM pragma_index_info(?1, ?2) ORDER BY seqno")?;
+        let mut statement =
+            connection.prepare("SELECT name FROM pragma_index_info(?1, ?2) ORDER BY seqno")?;
         let columns = statement
             .query_map([name.as_str(), schema], |row| row.get::<_, Option<String>>(0))?
             .collect::<rusqlite::Result<Option<Vec<String>>>>()?;

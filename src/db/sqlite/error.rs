@@ -8,9 +8,9 @@ use crate::error::{Class, Error};
 /// Extended code → class.
 pub fn class_of(code: ErrorCode, extended: i32) -> Class {
     match code {
-        ErrorCode::ConstraintViolation
-        | ErrorCode::TypeMismatch
-        | ErrorCode::TooBig => Class::Split,
+        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => {
+            Class::Split
+        }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SchemaChanged => {
             Class::Retry
         }

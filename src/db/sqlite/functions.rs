@@ -18,13 +18,11 @@ pub const DIGEST_BYTES: usize = 16;
 /// Registers all functions.
 pub fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    connection.create_scalar_function("tl_digest", -1, flags, |context| {
-        Ok(digest(context).to_vec())
-    })?;
+    connection
+        .create_scalar_function("tl_digest", -1, flags, |context| Ok(digest(context).to_vec()))?;
     for (name, arity) in render::SQL_FUNCTIONS {
-        connection.create_scalar_function(*name, *arity, flags, move |context| {
-            call(name, context)
-        })?;
+        connection
+            .create_scalar_function(*name, *arity, flags, move |context| call(name, context))?;
     }
     Ok(())
 }

@@ -11,9 +11,7 @@ use crate::db::{Access, Image, Insert, Inserted, PageSink, RowUpdate, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
 use crate::sql::sqlite::SQLITE;
-use crate::sql::{
-    Affinity, Bind, Column, ColumnType, Dialect, Kind, Statement, Table, TableName,
-};
+use crate::sql::{Affinity, Bind, Column, ColumnType, Dialect, Kind, Statement, Table, TableName};
 use crate::value::{Row, Value};
 
 /// How long a statement waits for another process's lock.
@@ -158,10 +156,7 @@ impl Session for SqliteSession {
                     };
                     Column {
                         name: column.name().to_owned(),
-                        ty: ColumnType {
-                            kind: Kind::Dynamic(affinity),
-                            name: declared.to_owned(),
-                        },
+                        ty: ColumnType { kind: Kind::Dynamic(affinity), name: declared.to_owned() },
                         not_null: false,
                         has_default: false,
                         generated: false,
@@ -240,8 +235,8 @@ impl Session for SqliteSession {
     async fn identity(&mut self) -> Result<String> {
         // SQLite has no name of its own; the path that it was opened by must do.
         let path = self.connection.path().unwrap_or_default().to_owned();
-        let path = std::fs::canonicalize(&path)
-            .map_or(path, |path| path.to_string_lossy().into_owned());
+        let path =
+            std::fs::canonicalize(&path).map_or(path, |path| path.to_string_lossy().into_owned());
         Ok(format!("sqlite:{path}"))
     }
 }

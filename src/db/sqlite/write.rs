@@ -34,7 +34,9 @@ fn write_row(
     out: &mut Inserted,
 ) -> Result<()> {
     let before = match insert.conflict {
-        OnConflict::Update => image(connection, insert.table, insert.key, insert.columns, &sent_key(insert, row))?,
+        OnConflict::Update => {
+            image(connection, insert.table, insert.key, insert.columns, &sent_key(insert, row))?
+        }
         _ => None,
     };
     let convert = |failure: rusqlite::Error| error::convert(&failure);
@@ -115,11 +117,7 @@ fn sent_key(insert: &Insert<'_>, row: &Row) -> Key {
     Key(parts.collect())
 }
 
-fn bind(
-    statement: &mut CachedStatement<'_>,
-    shift: usize,
-    row: &[Value],
-) -> rusqlite::Result<()> {
+fn bind(statement: &mut CachedStatement<'_>, shift: usize, row: &[Value]) -> rusqlite::Result<()> {
     for (at, value) in row.iter().enumerate() {
         statement.raw_bind_parameter(at + 1 + shift, to_sql(value))?;
     }
@@ -156,8 +154,13 @@ fn image(
         let parts: Vec<Value> = wanted.0.iter().map(KeyPart::to_value).collect();
         bind(&mut statement, 0, &parts)?;
         let mut rows = statement.raw_query();
-        let Some(row) = rows.next()? else { return Ok(None) };
-        (0..columns.len()).map(|at| row.get_ref(at).map(lenient)).collect::<rusqlite::Result<_>>().map(Some)
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        (0..columns.len())
+            .map(|at| row.get_ref(at).map(lenient))
+            .collect::<rusqlite::Result<_>>()
+            .map(Some)
     };
     read().map_err(|failure| error::convert(&failure))
 }
@@ -185,7 +188,9 @@ pub fn update(
     );
     let mut images = Vec::new();
     for (at, update) in updates.iter().enumerate() {
-        let Some(before) = image(connection, table, key, columns, &update.key)? else { continue };
+        let Some(before) = image(connection, table, key, columns, &update.key)? else {
+            continue;
+        };
         if same(&before, &update.cells, columns) {
             continue;
         }
@@ -199,11 +204,7 @@ pub fn update(
     Ok(images)
 }
 
-fn update_row(
-    connection: &Connection,
-    sql: &str,
-    update: &RowUpdate,
-) -> rusqlite::Result<Vec<u8>> {
+fn update_row(connection: &Connection, sql: &str, update: &RowUpdate) -> rusqlite::Result<Vec<u8>> {
     let mut statement = connection.prepare_cached(sql)?;
     bind(&mut statement, 0, &update.cells)?;
     let parts: Vec<Value> = update.key.0.iter().map(KeyPart::to_value).collect();
@@ -220,9 +221,11 @@ fn update_row(
 
 /// The stored values are what would be written.
 fn same(before: &Row, cells: &Row, columns: &[Column]) -> bool {
-    before.iter().zip(cells).zip(columns).all(|((old, new), _)| {
-        old.is_null() == new.is_null() && to_sql(old) == to_sql(new)
-    })
+    before
+        .iter()
+        .zip(cells)
+        .zip(columns)
+        .all(|((old, new), _)| old.is_null() == new.is_null() && to_sql(old) == to_sql(new))
 }
 
 /// Values of `take` for each key, at most two for one key.

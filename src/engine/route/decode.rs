@@ -146,7 +146,9 @@ impl Route for Decode {
 
     async fn fetch(&mut self, _session: &mut dyn Session, limit: u64) -> Result<Waiting> {
         if self.pending.is_empty() {
-            let Some(page) = self.next_page().await? else { return Ok(Waiting::default()) };
+            let Some(page) = self.next_page().await? else {
+                return Ok(Waiting::default());
+            };
             let share = page.bytes / (page.rows.len() as u64).max(1);
             let mut keys = page.keys.into_iter();
             for row in page.rows {
@@ -167,7 +169,9 @@ impl Route for Decode {
         let mut rows = Vec::with_capacity(count);
         let mut sources = Vec::with_capacity(count);
         for (at, outcome) in outcomes.into_iter().enumerate() {
-            let Some(pending) = self.pending.get(at) else { break };
+            let Some(pending) = self.pending.get(at) else {
+                break;
+            };
             batch.bytes += pending.bytes;
             match outcome {
                 Outcome::Cells(cells) => {
@@ -209,10 +213,9 @@ impl Route for Decode {
     }
 
     fn reject(&mut self, error: &Error) -> Result<Batch> {
-        let pending = self
-            .pending
-            .front()
-            .ok_or_else(|| Error::stop("there is no row to reject").in_step(&self.shared.job.step))?;
+        let pending = self.pending.front().ok_or_else(|| {
+            Error::stop("there is no row to reject").in_step(&self.shared.job.step)
+        })?;
         let reject = Reject {
             column: error.place.column.clone(),
             ty: String::new(),
@@ -369,7 +372,9 @@ impl Context for Lookups {
             .map(|(value, ty)| cast::cast(value.clone(), ty, false))
             .collect();
         // A value that the column can't hold is in no row of it.
-        let Ok(fitted) = fitted else { return Found::None };
+        let Ok(fitted) = fitted else {
+            return Found::None;
+        };
         let name = name_of(&fitted);
         match self.lookups[which].get(&name).map(Vec::as_slice) {
             None => {

@@ -58,11 +58,8 @@ impl Pushdown {
         } else {
             String::new()
         };
-        let rows = format!(
-            "SELECT {} FROM {}",
-            list.join(", "),
-            job.source.joint_from_where(&conditions)
-        );
+        let rows =
+            format!("SELECT {} FROM {}", list.join(", "), job.source.joint_from_where(&conditions));
         Ok(match dialect.flavor() {
             // `r` is evaluated once: rows read and rows written come from one snapshot.
             Flavor::Postgres => format!(
@@ -71,11 +68,9 @@ impl Pushdown {
                  SELECT (SELECT count(*) FROM r), (SELECT count(*) FROM w)"
             ),
             Flavor::Sqlite => {
-                let digest = dialect
-                    .digest(&crate::sql::quote(&job.target.name.name), &job.marks.digest);
-                format!(
-                    "INSERT INTO {table} ({names}) {rows}{conflict} RETURNING {digest}"
-                )
+                let digest =
+                    dialect.digest(&crate::sql::quote(&job.target.name.name), &job.marks.digest);
+                format!("INSERT INTO {table} ({names}) {rows}{conflict} RETURNING {digest}")
             }
         })
     }
@@ -121,7 +116,9 @@ impl Route for Pushdown {
     }
 
     async fn write(&mut self, session: &mut dyn Session, _limit: u64) -> Result<Batch> {
-        let Some((upto, expected)) = self.next.clone() else { return Ok(Batch::default()) };
+        let Some((upto, expected)) = self.next.clone() else {
+            return Ok(Batch::default());
+        };
         let range = KeyRange { after: self.rest.after.clone(), upto: Some(upto.clone()) };
         let sql = Self::statement(&self.shared, session, &self.list, &range)?;
         let rows = session.rows(&Statement::new(sql)).await?;

@@ -121,7 +121,9 @@ impl Route for UpdateRows {
     }
 
     async fn write(&mut self, session: &mut dyn Session, limit: u64) -> Result<Batch> {
-        let Some(upto) = self.next.clone() else { return Ok(Batch::default()) };
+        let Some(upto) = self.next.clone() else {
+            return Ok(Batch::default());
+        };
         let range = KeyRange { after: self.rest.after.clone(), upto: Some(upto.clone()) };
         let rows = self.rows(session, &range, limit).await?;
         // Fewer rows than were there a moment ago is fine; a full page ends at its last row.
@@ -131,8 +133,7 @@ impl Route for UpdateRows {
         self.tried = rows.first().map(|(key, row, _)| (key.clone(), row.clone()));
         let outcomes = self.map(session, &rows).await?;
         let job = &self.shared.job;
-        let mut batch =
-            Batch { upto: Some(upto), read: rows.len() as u64, ..Batch::default() };
+        let mut batch = Batch { upto: Some(upto), read: rows.len() as u64, ..Batch::default() };
         let mut updates = Vec::with_capacity(rows.len());
         for ((key, row, bytes), outcome) in rows.into_iter().zip(outcomes) {
             batch.bytes += bytes;
@@ -164,10 +165,9 @@ impl Route for UpdateRows {
     }
 
     fn reject(&mut self, error: &Error) -> Result<Batch> {
-        let (key, row) = self
-            .tried
-            .take()
-            .ok_or_else(|| Error::stop("there is no row to reject").in_step(&self.shared.job.step))?;
+        let (key, row) = self.tried.take().ok_or_else(|| {
+            Error::stop("there is no row to reject").in_step(&self.shared.job.step)
+        })?;
         Ok(Batch {
             upto: Some(key.clone()),
             read: 1,

@@ -80,7 +80,11 @@ fn convert(value: Value, to: &ColumnType, lossy: bool, explicit: bool) -> Conver
 }
 
 fn no_nul(text: String, to: &ColumnType) -> Result<String, String> {
-    if text.contains('\0') { Err(format!("text with a NUL does not fit {}", to.name)) } else { Ok(text) }
+    if text.contains('\0') {
+        Err(format!("text with a NUL does not fit {}", to.name))
+    } else {
+        Ok(text)
+    }
 }
 
 fn boolean(value: Value, to: &ColumnType) -> Converted {
@@ -120,7 +124,9 @@ fn bytes(value: Value, to: &ColumnType, explicit: bool) -> Converted {
     match &value {
         Value::Bytes(_) => Ok(value),
         Value::Text(text) if explicit => match text.strip_prefix("\\x") {
-            Some(hex) => crate::key::hex_bytes(hex).map(Value::Bytes).ok_or_else(|| no_way(&value, to)),
+            Some(hex) => {
+                crate::key::hex_bytes(hex).map(Value::Bytes).ok_or_else(|| no_way(&value, to))
+            }
             None => Ok(Value::Bytes(text.clone().into_bytes())),
         },
         _ => Err(no_way(&value, to)),

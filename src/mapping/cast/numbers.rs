@@ -80,11 +80,17 @@ pub fn integer(value: Value, width: u8, to: &ColumnType, lossy: bool) -> Convert
         Value::Int(i) => *i,
         Value::Bool(b) => i64::from(*b),
         Value::Number(_) | Value::Real(_) | Value::Float(_) | Value::Text(_) | Value::Json(_) => {
-            let Some(number) = decimal(&value) else { return Err(no_way(&value, to)) };
+            let Some(number) = decimal(&value) else {
+                return Err(no_way(&value, to));
+            };
             match number.integer() {
                 Some(i) => i,
                 None if !number.fraction.is_empty() && !lossy => {
-                    return Err(format!("{} with decimal places does not fit {}", value.type_name(), to.name));
+                    return Err(format!(
+                        "{} with decimal places does not fit {}",
+                        value.type_name(),
+                        to.name
+                    ));
                 }
                 // The server rounds as it does.
                 None if !number.fraction.is_empty() => return rounded(&value, to),
@@ -98,7 +104,11 @@ pub fn integer(value: Value, width: u8, to: &ColumnType, lossy: bool) -> Convert
         4 => i32::try_from(i).is_ok(),
         _ => true,
     };
-    if fits { Ok(Value::Int(i)) } else { Err(format!("the number is out of range for {}", to.name)) }
+    if fits {
+        Ok(Value::Int(i))
+    } else {
+        Err(format!("the number is out of range for {}", to.name))
+    }
 }
 
 fn rounded(value: &Value, to: &ColumnType) -> Converted {
@@ -135,7 +145,11 @@ pub fn numeric(
     if let Some((precision, scale)) = limits {
         let places = i32::try_from(number.fraction.len()).unwrap_or(i32::MAX);
         if places > scale.max(0) && !lossy {
-            return Err(format!("needs {places} decimal places, {} keeps {}", to.name, scale.max(0)));
+            return Err(format!(
+                "needs {places} decimal places, {} keeps {}",
+                to.name,
+                scale.max(0)
+            ));
         }
         let room = i64::from(precision) - i64::from(scale);
         let digits = i64::try_from(number.whole.len()).unwrap_or(i64::MAX);
@@ -162,7 +176,9 @@ pub fn float8(value: Value, to: &ColumnType, lossy: bool) -> Converted {
             if special && !float.is_finite() && Decimal::parse(&text).is_none() {
                 return Ok(Value::Float(float));
             }
-            let Some(number) = Decimal::parse(&text) else { return Err(no_way(&value, to)) };
+            let Some(number) = Decimal::parse(&text) else {
+                return Err(no_way(&value, to));
+            };
             if lossy || (float.is_finite() && Decimal::parse(&float.to_string()) == Some(number)) {
                 return Ok(Value::Float(float));
             }
@@ -177,10 +193,16 @@ pub fn float4(value: Value, to: &ColumnType, lossy: bool) -> Converted {
     if let Value::Real(_) = value {
         return Ok(value);
     }
-    let Value::Float(wide) = float8(value, to, lossy)? else { return Ok(Value::Null) };
+    let Value::Float(wide) = float8(value, to, lossy)? else {
+        return Ok(Value::Null);
+    };
     let narrow = wide as f32;
     let same = f64::from(narrow) == wide || wide.is_nan() || narrow.to_string() == wide.to_string();
-    if same || lossy { Ok(Value::Real(narrow)) } else { Err(format!("{} would round the number", to.name)) }
+    if same || lossy {
+        Ok(Value::Real(narrow))
+    } else {
+        Err(format!("{} would round the number", to.name))
+    }
 }
 
 /// What SQLite will keep of a value in a column of this affinity, exactly.

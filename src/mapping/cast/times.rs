@@ -54,7 +54,10 @@ fn valid_time(text: &str, keep: u8, lossy: bool) -> Result<String, String> {
     }
     let fraction = fraction.trim_end_matches('0');
     if fraction.len() > usize::from(keep) && !lossy {
-        return Err(format!("needs {} digits after the second, the column keeps {keep}", fraction.len()));
+        return Err(format!(
+            "needs {} digits after the second, the column keeps {keep}",
+            fraction.len()
+        ));
     }
     let clock = if parts.len() == 2 { format!("{clock}:00") } else { clock.to_owned() };
     Ok(if fraction.is_empty() { clock } else { format!("{clock}.{fraction}") })
@@ -70,7 +73,8 @@ fn split_zone(text: &str) -> (&str, Option<String>) {
         Some(at) => {
             let (body, zone) = text.split_at(clock + at);
             let digits = zone[1..].replace(':', "");
-            let fine = matches!(digits.len(), 2 | 4 | 6) && digits.bytes().all(|b| b.is_ascii_digit());
+            let fine =
+                matches!(digits.len(), 2 | 4 | 6) && digits.bytes().all(|b| b.is_ascii_digit());
             if fine { (body.trim_end(), Some(zone.to_owned())) } else { (text, None) }
         }
         None => (text, None),
@@ -95,9 +99,8 @@ fn valid_timestamp(
     };
     valid_date(&format!("{date}{era}")).ok_or_else(bad)?;
     let (clock, zone) = split_zone(rest);
-    let clock = valid_time(clock, keep, lossy).map_err(|reason| {
-        if reason.starts_with("needs") { reason } else { bad() }
-    })?;
+    let clock = valid_time(clock, keep, lossy)
+        .map_err(|reason| if reason.starts_with("needs") { reason } else { bad() })?;
     Ok((format!("{date} {clock}"), zone, era.to_owned()))
 }
 

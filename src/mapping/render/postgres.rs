@@ -170,7 +170,10 @@ fn object(
         if key.contains('\0') {
             return Err("a key holds a NUL".to_owned());
         }
-        pairs.push((format!("{}::text", POSTGRES.text_literal(key)), expression(mapping, rule, alias)?));
+        pairs.push((
+            format!("{}::text", POSTGRES.text_literal(key)),
+            expression(mapping, rule, alias)?,
+        ));
     }
     let parts: Vec<String> = if drop_nulls {
         pairs
@@ -198,7 +201,8 @@ fn object(
 
 /// The matching child rows as JSON text.
 pub fn children(input: &Input, alias: &str) -> String {
-    let InputSource::Children { table, matches, columns, order_by: order, .. } = &input.source else {
+    let InputSource::Children { table, matches, columns, order_by: order, .. } = &input.source
+    else {
         return "NULL".to_owned();
     };
     let pairs: Vec<String> = columns

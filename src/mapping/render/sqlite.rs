@@ -186,7 +186,8 @@ fn object(
 
 /// The matching child rows as JSON text.
 pub fn children(input: &Input, alias: &str) -> String {
-    let InputSource::Children { table, matches, columns, order_by: order, .. } = &input.source else {
+    let InputSource::Children { table, matches, columns, order_by: order, .. } = &input.source
+    else {
         return "NULL".to_owned();
     };
     let parts: Vec<String> = columns

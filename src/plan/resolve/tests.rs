@@ -12,7 +12,8 @@ fn errors(text: &str) -> Vec<(usize, String)> {
     error.diagnostics.iter().map(|d| (line(d), d.message.clone())).collect()
 }
 
-const HEAD: &str = "name = \"p\"\n[source]\nurl = \"sqlite:a.db\"\n[target]\nurl = \"sqlite:b.db\"\n";
+const HEAD: &str =
+    "name = \"p\"\n[source]\nurl = \"sqlite:a.db\"\n[target]\nurl = \"sqlite:b.db\"\n";
 
 #[test]
 fn a_whole_plan_is_understood() {
@@ -31,7 +32,10 @@ fn a_whole_plan_is_understood() {
     assert_eq!(plan.steps[1].options.batch_rows, 50);
     let StepKind::Copy(copy) = &plan.steps[1].kind else { panic!() };
     let (_, rule) = &copy.columns.as_ref().unwrap().columns[0];
-    assert!(matches!(rule, Rule::Moved { step, .. } if step == "a"), "the table stands for its step");
+    assert!(
+        matches!(rule, Rule::Moved { step, .. } if step == "a"),
+        "the table stands for its step"
+    );
 }
 
 #[test]
@@ -64,10 +68,7 @@ fn what_comes_later_is_not_unknown() {
 #[test]
 fn variables_are_filled_in_or_named() {
     let with = |url: &str| {
-        load(&format!(
-            "{}[[step]]\nname = \"s\"\nsql = \"x\"\n",
-            HEAD.replace("sqlite:a.db", url)
-        ))
+        load(&format!("{}[[step]]\nname = \"s\"\nsql = \"x\"\n", HEAD.replace("sqlite:a.db", url)))
     };
     assert_eq!(with("${SET}").unwrap().plan.source.url, "sqlite:set.db");
     assert_eq!(with("${UNSET:-sqlite:d.db}").unwrap().plan.source.url, "sqlite:d.db");
@@ -97,11 +98,23 @@ fn a_step_keeps_its_checksum_under_free_changes() {
 
 #[test]
 fn no_text_makes_it_panic() {
-    for text in ["", "\u{0}", "[[step]]", "name = 1", "a = {", "[source]\nurl = {}", "step = 1", "step = [1]"] {
+    for text in [
+        "",
+        "\u{0}",
+        "[[step]]",
+        "name = 1",
+        "a = {",
+        "[source]\nurl = {}",
+        "step = 1",
+        "step = [1]",
+    ] {
         assert!(load(text).is_err());
     }
-    let deep = format!("{HEAD}[[step]]\nname=\"s\"\ncopy=\"o\"\ninto=\"t\"\n[step.columns]\na = {}\"x\"{}",
-        "{ array = [".repeat(200), "] }".repeat(200));
+    let deep = format!(
+        "{HEAD}[[step]]\nname=\"s\"\ncopy=\"o\"\ninto=\"t\"\n[step.columns]\na = {}\"x\"{}",
+        "{ array = [".repeat(200),
+        "] }".repeat(200)
+    );
     assert!(load(&deep).is_err());
 }
 

@@ -1,0 +1,183 @@
+//! A small world for each test: a folder, databases, a plan, the program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+/// The program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tablelift");
+
+/// One test's folder, and what it runs.
+pub struct World {
+    pub dir: TempDir,
+}
+
+/// What a run of the program gave.
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// Events of `--json`.
+    pub fn events(&self, name: &str) -> Vec<Json> {
+        self.out
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Json>(line).ok())
+            .filter(|event| event["event"] == name)
+            .collect()
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Ran {
+        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    pub fn code(self, expected: i32) -> Ran {
+        assert_eq!(self.code, expected, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+}
+
+impl World {
+    pub fn new() -> World {
+        World { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The program with arguments, in this folder, with nothing of ours in its environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).current_dir(self.dir.path());
+        for (name, _) in std::env::vars() {
+            if name.starts_with("TABLELIFT") || name.starts_with("PG") || name == "CI" {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        ran(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs SQL on a SQLite file of this folder.
+    pub fn sqlite(&self, file: &str, sql: &str) {
+        let connection = rusqlite::Connection::open(self.path(file)).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
+    /// Rows of a query, each as text joined by `|`, NULL as `∅`.
+    pub fn sqlite_rows(&self, file: &str, sql: &str) -> Vec<String> {
+        sqlite_rows(&self.path(file), sql)
+    }
+}
+
+pub fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+pub fn sqlite_rows(path: &Path, sql: &str) -> Vec<String> {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
+    let width = statement.column_count();
+    let mut rows = statement.query([]).unwrap();
+    let mut out = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        let cells: Vec<String> = (0..width)
+            .map(|at| match row.get_ref(at).unwrap() {
+                rusqlite::types::ValueRef::Null => "∅".to_owned(),
+                rusqlite::types::ValueRef::Integer(i) => i.to_string(),
+                rusqlite::types::ValueRef::Real(f) => format!("{f:?}"),
+                rusqlite::types::ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                rusqlite::types::ValueRef::Blob(bytes) => format!("{bytes:02x?}"),
+            })
+            .collect();
+        out.push(cells.join("|"));
+    }
+    out
+}
+
+/// A database of its own on the test server.
+pub struct Postgres {
+    pub url: String,
+    name: String,
+}
+
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+impl Postgres {
+    /// A new, empty database.
+    ///
+    /// # Panics
+    /// There is no test server: `scripts/test` starts one.
+    pub fn new() -> Postgres {
+        let server = server();
+        let number = DATABASES.fetch_add(1, Ordering::SeqCst);
+        let name = format!("t{}_{number}", std::process::id());
+        psql(&server, &format!("CREATE DATABASE {name}"));
+        let (front, _) = server.rsplit_once('/').unwrap();
+        Postgres { url: format!("{front}/{name}"), name }
+    }
+
+    /// Runs SQL through psql, as an oracle that knows nothing of our code.
+    pub fn sql(&self, sql: &str) {
+        psql(&self.url, sql);
+    }
+
+    /// Rows of a query, columns joined by `|`, NULL as `∅`.
+    pub fn rows(&self, sql: &str) -> Vec<String> {
+        psql(&self.url, sql).lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let _ = Command::new("psql").args(["-q", "-c", &drop, &server()]).output();
+    }
+}
+
+fn server() -> String {
+    std::env::var("TABLELIFT_TEST_POSTGRES")
+        .expect("TABLELIFT_TEST_POSTGRES is not set; run the tests with scripts/test")
+}
+
+pub fn psql(url: &str, sql: &str) -> String {
+    use std::io::Write as _;
+    let mut child = Command::new("psql")
+        .args(["-q", "-A", "-t", "-X", "-v", "ON_ERROR_STOP=1", "-P", "null=∅", url])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("psql is installed with the server");
+    let mut input = child.stdin.take().unwrap();
+    let sql = sql.to_owned();
+    let writer = std::thread::spawn(move || {
+        let _ = input.write_all(sql.as_bytes());
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

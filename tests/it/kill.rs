@@ -1,0 +1,219 @@
+//! Killed at named points and at random moments, a run resumes with nothing lost and nothing
+//! twice. Every kill is proven to have landed; the oracle is plain SQL.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::common::{Postgres, World};
+
+const POINTS: &[&str] = &[
+    "lease_taken",
+    "baseline_taken",
+    "chunks_stored",
+    "claimed",
+    "begun:2",
+    "written:2",
+    "before_commit:2",
+    "after_commit:3",
+    "emitted",
+    "step_done",
+    "verify",
+    "sql_ran",
+];
+
+const TABLES: &str = "CREATE TABLE t (id integer PRIMARY KEY, name text, data text);
+    CREATE TABLE marks (n integer);";
+
+fn source_sql(rows: u32) -> String {
+    let rows: Vec<String> =
+        (1..=rows).map(|n| format!("({}, 'n{n}', 'x{}')", n * 3, n % 7)).collect();
+    format!(
+        "CREATE TABLE s (id integer PRIMARY KEY, name text, v text); INSERT INTO s VALUES {};",
+        rows.join(",")
+    )
+}
+
+fn plan(source: &str, target: &str, extra: &str) -> String {
+    format!(
+        "name = \"kill\"\n[source]\nurl = \"{source}\"\n[target]\nurl = \"{target}\"\n{extra}\n\
+         [[step]]\nname = \"mark\"\nsql = \"INSERT INTO marks VALUES (1)\"\nundo = \"DELETE FROM marks\"\n\
+         [[step]]\nname = \"copy\"\ncopy = \"s\"\ninto = \"t\"\n\
+         [step.columns]\nid = \"id\"\nname = \"name\"\ndata = \"v\"\n"
+    )
+}
+
+/// The four pairs: world, source URL, target URL, and how to ask the target.
+struct Pair {
+    world: World,
+    source: String,
+    target: String,
+    _source: Option<Postgres>,
+    postgres: Option<Postgres>,
+}
+
+impl Pair {
+    fn all(rows: u32) -> Vec<Pair> {
+        let make = |source_pg: bool, target_pg: bool| {
+            let world = World::new();
+            let source = source_pg.then(Postgres::new);
+            let postgres = target_pg.then(Postgres::new);
+            match &source {
+                Some(database) => database.sql(&source_sql(rows)),
+                None => world.sqlite("s.db", &source_sql(rows)),
+            }
+            match &postgres {
+                Some(database) => database.sql(TABLES),
+                None => world.sqlite("t.db", TABLES),
+            }
+            let url = |database: &Option<Postgres>, file: &str| {
+                database.as_ref().map_or(format!("sqlite:{file}"), |database| database.url.clone())
+            };
+            Pair {
+                source: url(&source, "s.db"),
+                target: url(&postgres, "t.db"),
+                world,
+                _source: source,
+                postgres,
+            }
+        };
+        vec![make(true, true), make(false, false), make(false, true), make(true, false)]
+    }
+
+    fn rows(&self, sql: &str) -> Vec<String> {
+        match &self.postgres {
+            Some(database) => database.rows(sql),
+            None => self.world.sqlite_rows("t.db", sql),
+        }
+    }
+
+    fn ledger(&self, table: &str) -> String {
+        match self.postgres {
+            Some(_) => format!("tablelift.{table}"),
+            None => format!("tablelift_{table}"),
+        }
+    }
+
+    /// Every row once, the ledger's sums equal to what is there, the sql step run once.
+    #[track_caller]
+    fn holds(&self, rows: u32, point: &str) {
+        let expected: Vec<String> =
+            (1..=rows).map(|n| format!("{}|n{n}|x{}", n * 3, n % 7)).collect();
+        assert!(self.rows("SELECT id, name, data FROM t ORDER BY id") == expected, "{point}");
+        let sums = format!("SELECT sum(read_rows), sum(inserted) FROM {}", self.ledger("batches"));
+        assert_eq!(self.rows(&sums), [format!("{rows}|{rows}")], "{point}");
+        assert_eq!(self.rows("SELECT count(*) FROM marks"), ["1"], "{point}");
+    }
+}
+
+#[test]
+fn killed_at_every_named_point() {
+    for point in POINTS {
+        for pair in Pair::all(60) {
+            let text = plan(&pair.source, &pair.target, "[defaults]\nbatch_rows = 9\nworkers = 2");
+            pair.world.write("p.toml", &text);
+            let mut command = pair.world.command(&["run", "p.toml"]);
+            let killed = command.env("TABLELIFT_FAIL_POINT", point).output().unwrap();
+            assert_eq!(killed.status.code(), None, "{point}: the kill landed");
+            pair.world.run(&["run", "p.toml"]).ok();
+            pair.holds(60, point);
+            pair.world.run(&["rollback", "p.toml", "--yes"]).ok();
+            assert_eq!(pair.rows("SELECT count(*) FROM t"), ["0"], "{point}");
+        }
+    }
+}
+
+#[test]
+fn killed_at_random_moments_with_changing_batches() {
+    let seed = std::env::var("TABLELIFT_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| u64::from(std::process::id()));
+    eprintln!("TABLELIFT_TEST_SEED={seed}");
+    let mut random = seed;
+    let mut next = |end: u64| {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % end
+    };
+    for pair in Pair::all(2000) {
+        let mut landed = 0;
+        for _ in 0..6 {
+            let extra = format!(
+                "[defaults]\nbatch_rows = {}\nworkers = {}\n[throttle]\nrows_per_second = 1500",
+                10 + next(60),
+                1 + next(4)
+            );
+            pair.world.write("p.toml", &plan(&pair.source, &pair.target, &extra));
+            let mut command = pair.world.command(&["run", "p.toml"]);
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(60 + next(250)));
+            let _ = child.kill();
+            if child.wait().unwrap().code().is_none() {
+                landed += 1;
+            }
+        }
+        assert!(landed >= 3, "only {landed} of 6 kills landed, seed {seed}");
+        pair.world.write("p.toml", &plan(&pair.source, &pair.target, ""));
+        pair.world.run(&["run", "p.toml"]).ok();
+        pair.holds(2000, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_second_runner_is_told_so() {
+    for pair in Pair::all(1500) {
+        let text = plan(
+            &pair.source,
+            &pair.target,
+            "[defaults]\nbatch_rows = 50\n[throttle]\nrows_per_second = 400",
+        );
+        pair.world.write("p.toml", &text);
+        let mut first = pair
+            .world
+            .command(&["run", "p.toml"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while pair.world.run(&["status", "p.toml", "--json"]).out.contains("\"held\":false") {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the first run never began");
+        }
+        pair.world.run(&["run", "p.toml"]).code(4);
+        let _ = first.kill();
+        let _ = first.wait();
+    }
+}
+
+#[test]
+fn signals_end_after_the_batch_in_hand() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        for pair in Pair::all(1500) {
+            let text = plan(
+                &pair.source,
+                &pair.target,
+                "[defaults]\nbatch_rows = 50\n[throttle]\nrows_per_second = 500",
+            );
+            pair.world.write("p.toml", &text);
+            let mut child = pair
+                .world
+                .command(&["run", "p.toml"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_millis(700));
+            let kill = std::process::Command::new("kill")
+                .args([format!("-{signal}"), child.id().to_string()])
+                .status();
+            assert!(kill.unwrap().success());
+            assert_eq!(child.wait().unwrap().code(), Some(code));
+            let status = pair.world.run(&["status", "p.toml", "--json"]).ok().out;
+            assert!(status.contains("\"state\":\"stopped\""), "{status}");
+            pair.world
+                .write("p.toml", &plan(&pair.source, &pair.target, "[defaults]\nbatch_rows = 50"));
+            pair.world.run(&["resume", "p.toml"]).ok();
+            pair.holds(1500, signal);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! One binary for all integration tests. They drive the program itself, on real databases;
+//! PostgreSQL comes from `TABLELIFT_TEST_POSTGRES`, which `scripts/test` sets.
+
+mod bad_input;
+mod cli;
+mod common;
+mod digital_health;
+mod kill;
+mod pairs;
+mod readers;
+mod rejects;
+mod rollback;
+mod tidy;

@@ -1,0 +1,129 @@
+//! Rollback takes back exactly what the run wrote.
+
+use crate::common::{Postgres, World};
+
+const SQL: &str = "CREATE TABLE s (id integer PRIMARY KEY, v text);
+    CREATE TABLE t (id integer PRIMARY KEY, v text, w text); INSERT INTO t VALUES (-1, 'mine', 'w'), (15, 'between', NULL);";
+
+const PLAN: &str = "[defaults]\nbatch_rows = 7\n\
+    [[step]]\nname = \"copy\"\ncopy = \"s\"\ninto = \"t\"\n\
+    [[step]]\nname = \"touch\"\nupdate = \"t\"\nwhere = \"v = 'new'\"\n[step.set]\nw = { value = \"touched\" }\n";
+
+#[test]
+fn others_rows_and_changed_rows_stay() {
+    for postgres in [false, true] {
+        let (world, database) = (World::new(), postgres.then(Postgres::new));
+        let fill: Vec<String> =
+            (0..50).filter(|n| n * 2 != 15).map(|n| format!("({}, 'new')", n * 2)).collect();
+        let sql = format!("{SQL} INSERT INTO s VALUES {}", fill.join(","));
+        let url = match &database {
+            Some(database) => {
+                database.sql(&sql);
+                database.url.clone()
+            }
+            None => {
+                world.sqlite("t.db", &sql);
+                "sqlite:t.db".to_owned()
+            }
+        };
+        let execute = |sql: &str| match &database {
+            Some(database) => database.sql(sql),
+            None => world.sqlite("t.db", sql),
+        };
+        let rows = || {
+            let ask = "SELECT id, v, w FROM t ORDER BY id";
+            match &database {
+                Some(database) => database.rows(ask),
+                None => world.sqlite_rows("t.db", ask),
+            }
+        };
+        world.write(
+            "p.toml",
+            &format!("name = \"rb\"\n[source]\nurl = \"{url}\"\n[target]\nurl = \"{url}\"\n{PLAN}"),
+        );
+        let before = rows();
+        world.run(&["run", "p.toml"]).ok();
+        world.run(&["rollback", "p.toml", "--yes"]).ok();
+        assert_eq!(rows(), before, "a row that a later step updated is known again after its undo");
+
+        world.run(&["run", "p.toml"]).ok();
+        // Others write inside our key range, change one of our rows and delete another.
+        execute("INSERT INTO t VALUES (33, 'theirs', NULL)");
+        execute("UPDATE t SET v = 'changed' WHERE id = 20");
+        execute("DELETE FROM t WHERE id = 22");
+        world.run(&["rollback", "p.toml", "--yes"]).code(3);
+        assert_eq!(
+            rows(),
+            ["-1|mine|w", "15|between|∅", "20|changed|touched", "33|theirs|∅"],
+            "postgres {postgres}"
+        );
+    }
+}
+
+#[test]
+fn a_killed_rollback_goes_on() {
+    for point in ["undo_begun", "undo_before_commit", "undo_after_commit:3"] {
+        for postgres in [false, true] {
+            let (world, database) = (World::new(), postgres.then(Postgres::new));
+            let fill: Vec<String> = (100..150).map(|n| format!("({n}, 'new')")).collect();
+            let sql = format!("{SQL} INSERT INTO s VALUES {}", fill.join(","));
+            let url = match &database {
+                Some(database) => {
+                    database.sql(&sql);
+                    database.url.clone()
+                }
+                None => {
+                    world.sqlite("t.db", &sql);
+                    "sqlite:t.db".to_owned()
+                }
+            };
+            world.write(
+                "p.toml",
+                &format!(
+                    "name = \"rb\"\n[source]\nurl = \"{url}\"\n[target]\nurl = \"{url}\"\n{PLAN}"
+                ),
+            );
+            world.run(&["run", "p.toml"]).ok();
+            let mut command = world.command(&["rollback", "p.toml", "--yes"]);
+            let killed = command.env("TABLELIFT_FAIL_POINT", point).output().unwrap();
+            assert_eq!(killed.status.code(), None, "{point}: the process was killed");
+            let ran = world.run(&["run", "p.toml"]).code(2);
+            assert!(ran.err.contains("rollback"), "{}", ran.err);
+            world.run(&["rollback", "p.toml", "--yes"]).ok();
+            let ask = "SELECT id FROM t ORDER BY id";
+            let rows = match &database {
+                Some(database) => database.rows(ask),
+                None => world.sqlite_rows("t.db", ask),
+            };
+            assert_eq!(rows, ["-1", "15"], "{point}, postgres {postgres}");
+        }
+    }
+}
+
+#[test]
+fn on_failure_rollback_takes_the_run_back() {
+    let world = World::new();
+    world.sqlite("t.db", &format!("{SQL} INSERT INTO s VALUES (1, 'new')"));
+    world.write(
+        "p.toml",
+        "name = \"auto\"\n[source]\nurl = \"sqlite:t.db\"\n[target]\nurl = \"sqlite:t.db\"\n[defaults]\non_failure = \"rollback\"\n\
+         [[step]]\nname = \"copy\"\ncopy = \"s\"\ninto = \"t\"\n\
+         [[check]]\nname = \"never\"\nsql = \"SELECT count(*) FROM t\"\nvalue = 99\n",
+    );
+    world.run(&["run", "p.toml"]).code(3);
+    assert_eq!(world.sqlite_rows("t.db", "SELECT count(*) FROM t"), ["2"]);
+}
+
+#[test]
+fn without_yes_and_without_a_terminal_it_refuses() {
+    let world = World::new();
+    world.sqlite("t.db", &format!("{SQL} INSERT INTO s VALUES (1, 'new')"));
+    world.write(
+        "p.toml",
+        &format!("name = \"ask\"\n[source]\nurl = \"sqlite:t.db\"\n[target]\nurl = \"sqlite:t.db\"\n{PLAN}"),
+    );
+    world.run(&["run", "p.toml"]).ok();
+    world.run(&["rollback", "p.toml"]).code(2);
+    world.run(&["rollback", "p.toml", "--dry-run"]).ok();
+    assert_eq!(world.sqlite_rows("t.db", "SELECT count(*) FROM t"), ["3"]);
+}

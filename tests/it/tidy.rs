@@ -1,0 +1,149 @@
+//! The house's own rules, checked.
+
+use std::path::{Path, PathBuf};
+
+fn sources(under: &str) -> Vec<(PathBuf, String)> {
+    fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, out);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                out.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(under), &mut files);
+    files.into_iter().map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
+}
+
+fn room(path: &Path) -> String {
+    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The code of a file without its tests.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or(text)
+}
+
+/// What each room may name. A new edge is a visible change here.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("value", &[]),
+    ("fail", &[]),
+    ("error", &[]),
+    ("event", &[]),
+    ("key", &["error", "value"]),
+    ("sql", &["key", "value", "error"]),
+    ("mapping", &["sql", "value", "key", "plan"]),
+    ("plan", &["mapping", "value"]),
+    ("job", &["mapping", "plan", "sql"]),
+    ("db", &["error", "key", "mapping", "plan", "sql", "value"]),
+    ("ledger", &["db", "error", "event", "key", "sql", "value"]),
+    ("throttle", &["event", "plan"]),
+    (
+        "engine",
+        &[
+            "db", "error", "event", "fail", "job", "key", "ledger", "mapping", "plan", "sql",
+            "throttle", "value",
+        ],
+    ),
+    (
+        "verify",
+        &["db", "engine", "error", "event", "key", "ledger", "mapping", "plan", "sql", "value"],
+    ),
+    (
+        "steps",
+        &[
+            "db", "engine", "error", "event", "fail", "job", "key", "ledger", "mapping", "plan",
+            "sql", "throttle", "value",
+        ],
+    ),
+    (
+        "run",
+        &[
+            "db", "engine", "error", "event", "fail", "job", "key", "ledger", "plan", "sql",
+            "steps", "throttle", "value", "verify",
+        ],
+    ),
+    ("demo", &["db", "error", "plan", "sql"]),
+];
+
+#[test]
+fn imports_follow_the_floors() {
+    for (path, text) in sources("src") {
+        let room = room(&path);
+        if ["main", "lib", "cli"].contains(&room.as_str()) {
+            continue;
+        }
+        let allowed = FLOORS.iter().find(|(name, _)| *name == room);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{} has no floor", path.display()));
+        for part in code(&text).split("crate::").skip(1) {
+            let name: String =
+                part.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            assert!(
+                name.is_empty() || name == room || allowed.contains(&name.as_str()),
+                "{}: {room} may not name {name}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn drivers_stay_in_db() {
+    for (path, text) in sources("src") {
+        for word in ["sqlx::", "rusqlite::", "AssertSqlSafe", "copy_in_raw", "copy_out_raw"] {
+            assert!(room(&path) == "db" || !text.contains(word), "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_library_never_prints_reads_the_environment_or_exits() {
+    for (path, text) in sources("src") {
+        if ["main", "cli"].contains(&room(&path).as_str()) {
+            continue;
+        }
+        for word in ["println!", "eprint", "env::var", "process::exit", "todo!", "dbg!", "unsafe "]
+        {
+            assert!(!code(&text).contains(word), "{} has {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_and_functions_stay_readable() {
+    for (path, text) in sources("src").into_iter().chain(sources("tests")) {
+        let lines = text.lines().count();
+        assert!(lines <= 520, "{} has {lines} lines", path.display());
+        let mut begun = None;
+        for (number, line) in text.lines().enumerate() {
+            let head = line.trim_start();
+            let is_function = ["fn ", "pub fn ", "async fn ", "pub async fn ", "pub(super) fn "]
+                .iter()
+                .any(|start| head.starts_with(start));
+            let indent = line.len() - head.len();
+            if is_function {
+                begun = Some((number, indent));
+            }
+            if let Some((first, at)) = begun.filter(|(_, at)| head == "}" && indent == *at) {
+                let _ = at;
+                let length = number - first;
+                assert!(length <= 100, "{}:{} is {length} lines long", path.display(), first + 1);
+                begun = None;
+            }
+        }
+    }
+}
+
+#[test]
+fn every_test_file_is_compiled() {
+    let main = include_str!("main.rs");
+    for (path, _) in sources("tests/it") {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(name == "main" || main.contains(&format!("mod {name};")), "{name} is forgotten");
+    }
+}
