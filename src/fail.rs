@@ -16,9 +16,10 @@ pub fn arm(spec: &str) {
 
 /// A place where a test may end the process without any clean-up.
 pub fn point(name: &str) {
-    if let Some((armed, hit)) = ARMED.get() {
-        if armed == name && HITS.fetch_add(1, Ordering::SeqCst) + 1 == *hit {
-            std::process::abort();
-        }
+    if let Some((armed, hit)) = ARMED.get()
+        && armed == name
+        && HITS.fetch_add(1, Ordering::SeqCst) + 1 == *hit
+    {
+        std::process::abort();
     }
 }

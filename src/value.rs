@@ -163,10 +163,11 @@ fn json_time(scalar: Scalar, text: &str) -> String {
             };
             let mut out = body.replacen(' ', "T", 1);
             // `+00` becomes `+00:00`; zones with minutes and `infinity` stay.
-            if let Some(at) = out.rfind(['+', '-']) {
-                if out.contains('T') && out.len() - at == 3 {
-                    out.push_str(":00");
-                }
+            if let Some(at) = out.rfind(['+', '-'])
+                && out.contains('T')
+                && out.len() - at == 3
+            {
+                out.push_str(":00");
             }
             out + era
         }

@@ -24,7 +24,7 @@ use crate::value::{Row, Value};
 /// One database of a plan.
 pub enum Database {
     /// PostgreSQL.
-    Postgres(postgres::Server),
+    Postgres(Box<postgres::Server>),
     /// SQLite.
     Sqlite(sqlite::File),
 }
@@ -51,7 +51,8 @@ impl Database {
         if let Some(path) = url.strip_prefix("sqlite:") {
             return Ok(Database::Sqlite(sqlite::File::new(path, dir)?));
         }
-        Ok(Database::Postgres(postgres::Server::new(url, endpoint.schema.as_deref())?))
+        let server = postgres::Server::new(url, endpoint.schema.as_deref())?;
+        Ok(Database::Postgres(Box::new(server)))
     }
 
     /// Which database it is.

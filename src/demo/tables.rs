@@ -117,8 +117,12 @@ fn workflows() -> Legacy {
             text(id("workflow", at)),
             text(name(&mut numbers, at)),
             numbers_prose(&mut numbers),
-            if at % 3 == 0 { text(format!("JTBD-MA-{:03}", at % 105 + 1)) } else { Cell::Null },
-            text(if at % 4 == 0 { "draft" } else { "active" }),
+            if at.is_multiple_of(3) {
+                text(format!("JTBD-MA-{:03}", at % 105 + 1))
+            } else {
+                Cell::Null
+            },
+            text(if at.is_multiple_of(4) { "draft" } else { "active" }),
             numbers.moment(),
         ]
     };
@@ -159,7 +163,7 @@ fn plain(table: &'static str, count: usize) -> Option<Legacy> {
             text(name(&mut numbers, at)),
             numbers_prose(&mut numbers),
             document(&mut numbers, at),
-            Cell::Bool(at % 7 != 0),
+            Cell::Bool(!at.is_multiple_of(7)),
             numbers.moment(),
         ]
     };

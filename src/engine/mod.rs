@@ -84,7 +84,7 @@ impl Shared {
     pub fn add_rejects(&self, new: u64) -> Result<()> {
         let all = self.rejects.fetch_add(new, Ordering::Relaxed) + new;
         let most = self.job.options.max_rejects;
-        if new == 0 || all <= most {
+        if all <= most {
             return Ok(());
         }
         Err(Error::stop(format!("{all} rows are rejected, max_rejects is {most}"))

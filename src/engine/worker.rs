@@ -46,7 +46,7 @@ impl Worker {
     pub async fn new(shared: Arc<Shared>, number: u32) -> Result<Worker> {
         let name = format!("pid {} worker {number}", std::process::id());
         let target = open(&shared).await?;
-        let route = route(&shared);
+        let route: Box<dyn Route> = Box::new(Decode::new(Arc::clone(&shared)));
         let limit = BatchLimit::new(shared.job.options.batch_rows);
         Ok(Worker { shared, name, target, route, limit, tries: 0, alone_next: false })
     }
@@ -72,6 +72,7 @@ impl Worker {
     }
 
     async fn chunk(&mut self, mut chunk: Chunk) -> Result<()> {
+        self.route = route(&self.shared, &chunk);
         self.route.seek(&chunk).await?;
         loop {
             if self.shared.stop.is_cancelled() {
@@ -332,18 +333,21 @@ pub fn interrupted() -> Error {
 
 async fn open(shared: &Shared) -> Result<Box<dyn Session>> {
     let label = format!("{}/{}", shared.ledger.plan, shared.job.step);
-    if let Choice::Pushdown(_) = shared.choice {
-        if let Some(session) = shared.target.joint_session(&shared.source, &label).await? {
-            return Ok(session);
-        }
+    if let Choice::Pushdown(_) = shared.choice
+        && let Some(session) = shared.target.joint_session(&shared.source, &label).await?
+    {
+        return Ok(session);
     }
     shared.target.session(Access::Write, &label).await
 }
 
-fn route(shared: &Arc<Shared>) -> Box<dyn Route> {
+/// The step's route; chunks that no range of keys describes are always streamed.
+fn route(shared: &Arc<Shared>, chunk: &Chunk) -> Box<dyn Route> {
     match &shared.choice {
-        Choice::Pushdown(list) => Box::new(Pushdown::new(Arc::clone(shared), list.clone())),
-        Choice::Decode(_) => Box::new(Decode::new(Arc::clone(shared))),
+        Choice::Pushdown(list) if chunk.kind == ChunkKind::Range => {
+            Box::new(Pushdown::new(Arc::clone(shared), list.clone()))
+        }
+        Choice::Pushdown(_) | Choice::Decode(_) => Box::new(Decode::new(Arc::clone(shared))),
         Choice::Update => Box::new(UpdateRows::new(Arc::clone(shared))),
     }
 }

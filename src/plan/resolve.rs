@@ -224,7 +224,7 @@ impl Resolver<'_> {
         let place = written
             .as_ref()
             .and_then(|written| written.url)
-            .map_or(Span { start: 0, end: 0 }, |node| span(node));
+            .map_or(Span { start: 0, end: 0 }, span);
         let url = match (given, written.as_ref().and_then(|written| written.url)) {
             (Some(url), _) => url.clone(),
             (None, Some(node)) => self.expand(&string(node, self.findings)?, place, vars)?,

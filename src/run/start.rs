@@ -220,7 +220,7 @@ fn unchanged(plan: &Plan, records: &[StepRecord]) -> Result<()> {
             )));
         };
         if step.checksum != record.checksum {
-            let (old, new) = changed_lines(&record.spec, &format!("{:#?}", step.kind));
+            let (old, new) = changed_parts(&record.spec, &format!("{:?}", step.kind));
             return Err(Error::invalid(format!(
                 "the step changed after it began to run: it was {old}, it is {new}"
             ))
@@ -235,17 +235,27 @@ fn unchanged(plan: &Plan, records: &[StepRecord]) -> Result<()> {
     Ok(())
 }
 
-/// The first lines that differ between two readable forms of a step.
-fn changed_lines(old: &str, new: &str) -> (String, String) {
-    let mut pairs = old.lines().zip(new.lines());
-    let found = pairs.find(|(old, new)| old != new);
-    let clean = |line: &str| line.trim().trim_end_matches(',').to_owned();
-    match found {
-        Some((old, new)) => (clean(old), clean(new)),
-        None if old.len() > new.len() => ("longer".to_owned(), "shorter".to_owned()),
-        None if old.len() < new.len() => ("shorter".to_owned(), "longer".to_owned()),
-        None => ("another option".to_owned(), "this one".to_owned()),
+/// The parts that differ between two readable forms of a step.
+fn changed_parts(old: &str, new: &str) -> (String, String) {
+    let front: usize =
+        old.chars().zip(new.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    // Back to the field's name, so that a person sees which one it is.
+    let start = old[..front].rfind(", ").map_or(0, |at| at + 2);
+    let back: usize = old[front..]
+        .chars()
+        .rev()
+        .zip(new[front..].chars().rev())
+        .take_while(|(a, b)| a == b)
+        .map(|(a, _)| a.len_utf8())
+        .sum();
+    let part = |text: &str| {
+        let part: String = text[start..text.len() - back].chars().take(200).collect();
+        format!("`{part}`")
+    };
+    if old == new {
+        return ("other options".to_owned(), "these".to_owned());
     }
+    (part(old), part(new))
 }
 
 fn prerequisite(plan: &Plan, only: &str) -> Result<()> {

@@ -108,7 +108,7 @@ impl<'a> RowStep<'a> {
             step: self.step.name.clone(),
             kind: self.step.kind.name().to_owned(),
             checksum: self.step.checksum.clone(),
-            spec: format!("{:#?}", self.step.kind),
+            spec: format!("{:?}", self.step.kind),
             state: "running".to_owned(),
             route: self.route.clone(),
             target_table: self.step.kind.target_table().map(str::to_owned),

@@ -33,7 +33,7 @@ pub async fn run(
         step: step.name.clone(),
         kind: "sql".to_owned(),
         checksum: step.checksum.clone(),
-        spec: format!("{:#?}", step.kind),
+        spec: format!("{:?}", step.kind),
         state: "running".to_owned(),
         route: String::new(),
         target_table: None,

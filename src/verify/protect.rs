@@ -300,7 +300,10 @@ async fn compare_keyed(
         block += 1;
     }
     range.upto = None;
-    while !allow_inserts {
+    if allow_inserts {
+        return Ok(found);
+    }
+    loop {
         let page = reading.page(session, key, &range, Some(BLOCK_ROWS)).await?;
         let Some(last) = page.keys.last().cloned() else {
             break;

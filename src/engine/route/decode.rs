@@ -70,7 +70,7 @@ impl Decode {
                 return Ok(None);
             }
             let keys = (1..=rows.len()).map(|at| row_number(self.position + at)).collect();
-            let bytes = rows.iter().map(|row| row_bytes(row)).sum();
+            let bytes = rows.iter().map(row_bytes).sum();
             return Ok(Some(Page { rows, keys, bytes }));
         }
         match &mut self.ahead {

@@ -11,7 +11,7 @@ use crate::engine::Shared;
 use crate::engine::chunker::{key_of, split_key};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyRange};
-use crate::ledger::chunks::Chunk;
+use crate::ledger::chunks::{Chunk, ChunkKind};
 use crate::ledger::rows::RejectedRow;
 use crate::mapping::eval::{Outcome, eval};
 use crate::mapping::render;
@@ -97,6 +97,11 @@ impl UpdateRows {
 #[async_trait]
 impl Route for UpdateRows {
     async fn seek(&mut self, chunk: &Chunk) -> Result<()> {
+        if chunk.kind != ChunkKind::Range {
+            return Err(Error::stop("rows whose key is NULL can't be updated by key")
+                .in_table(&self.shared.job.source.name)
+                .hint("Leave them out with `where`, or name another key."));
+        }
         self.rest = chunk.rest();
         self.next = None;
         Ok(())

@@ -275,10 +275,10 @@ fn numeric_looking(text: String, to: &ColumnType, lossy: bool) -> Converted {
         if i.to_string() == text {
             return Ok(Value::Int(i));
         }
-    } else if let Ok(f) = text.parse::<f64>() {
-        if f.to_string() == text {
-            return Ok(Value::Float(f));
-        }
+    } else if let Ok(f) = text.parse::<f64>()
+        && f.to_string() == text
+    {
+        return Ok(Value::Float(f));
     }
     Err(format!("text that looks like a number would change in {}", to.name))
 }
