@@ -49,7 +49,7 @@ pub struct Global {
     /// When to use colour (NO_COLOR is honoured)
     #[arg(long, global = true, value_enum, default_value = "auto", env = "TABLELIFT_COLOR")]
     pub color: Color,
-    /// URL of the source instead of the plan's
+    /// URL of the source instead of the plan's; a relative path starts here
     #[arg(
         long,
         global = true,
@@ -58,7 +58,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub source: Option<String>,
-    /// URL of the target instead of the plan's
+    /// URL of the target instead of the plan's; a relative path starts here
     #[arg(
         long,
         global = true,

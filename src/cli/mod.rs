@@ -90,8 +90,11 @@ fn runner(
     listener: Arc<dyn Listener>,
 ) -> Result<Runner, u8> {
     let vars = |name: &str| std::env::var(name).ok();
-    let options =
-        LoadOptions { vars: &vars, source: global.source.clone(), target: global.target.clone() };
+    let options = LoadOptions {
+        vars: &vars,
+        source: global.source.as_deref().map(from_here),
+        target: global.target.as_deref().map(from_here),
+    };
     match load(plan, &options) {
         Ok(loaded) => {
             if !loaded.warnings.is_empty() && !ui.json() {
@@ -109,6 +112,17 @@ fn runner(
             ui.plan_error(&error);
             Err(exit::INVALID)
         }
+    }
+}
+
+/// A URL that was typed: a relative path starts where the person stands, not at the plan.
+fn from_here(url: &str) -> String {
+    let path = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    match (path, std::env::current_dir()) {
+        (Some(path), Ok(here)) if !path.is_empty() => {
+            format!("sqlite:{}", here.join(path).display())
+        }
+        _ => url.to_owned(),
     }
 }
 

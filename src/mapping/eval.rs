@@ -1,6 +1,6 @@
 //! Evaluates a bound mapping on one row.
 
-use super::bind::{BoundMapping, BoundRule};
+use super::bound::{BoundMapping, BoundRule};
 use super::{Missing, cast};
 use crate::value::{Row, Value, write_json_string};
 

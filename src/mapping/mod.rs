@@ -5,14 +5,13 @@
 //! equal: [`render`] makes SQL text of it, [`eval`] evaluates it on a row.
 
 pub mod bind;
+pub mod bound;
 pub mod cast;
 pub mod eval;
 pub mod render;
 
-pub use bind::{
-    BoundLookup, BoundMapping, BoundRule, Finding, Form, Input, InputSource, Scope, bind,
-    same_names,
-};
+pub use bind::{Finding, Scope, bind, same_names};
+pub use bound::{BoundLookup, BoundMapping, BoundRule, Form, Input, InputSource};
 pub use eval::{Context, Reject, eval};
 
 use crate::value::{Scalar, Value};

@@ -24,6 +24,8 @@ pub struct Started {
     pub context: StepContext,
     /// Steps of the run that ever started.
     pub records: Vec<StepRecord>,
+    /// The run ended well before this command.
+    pub was_done: bool,
     /// Keeps other runners out; `None` for commands that only look.
     _lock: Option<RunLock>,
     /// Holds the source's snapshot open.
@@ -91,7 +93,8 @@ pub async fn start(runner: &Runner) -> Result<Started> {
     });
     let (snapshot_session, snapshot) = snapshot(plan, &databases.source).await?;
     let context = context(runner, databases, ledger, emitter, snapshot);
-    Ok(Started { context, records, _lock: Some(lock), _snapshot: snapshot_session })
+    let was_done = resumed.is_some_and(|run| run.state == "done");
+    Ok(Started { context, records, was_done, _lock: Some(lock), _snapshot: snapshot_session })
 }
 
 /// For commands that look at a run without taking it over.
@@ -103,7 +106,7 @@ pub async fn look_on(runner: &Runner) -> Result<Started> {
     ledger.run = run.id;
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
     let context = context(runner, databases, ledger, emitter, None);
-    Ok(Started { context, records, _lock: None, _snapshot: None })
+    Ok(Started { context, records, was_done: false, _lock: None, _snapshot: None })
 }
 
 /// Takes the plan over for a rollback: from here on nothing of the run can commit any more.
@@ -122,7 +125,7 @@ pub async fn take_for_rollback(runner: &Runner) -> Result<Started> {
     let records = ledger.steps(session.as_mut()).await?;
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
     let context = context(runner, databases, ledger, emitter, None);
-    Ok(Started { context, records, _lock: Some(lock), _snapshot: None })
+    Ok(Started { context, records, was_done: false, _lock: Some(lock), _snapshot: None })
 }
 
 fn context(

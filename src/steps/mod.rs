@@ -2,6 +2,7 @@
 //! run by [`rows`]; `sql` runs by [`sql`].
 
 pub mod bind;
+mod keys;
 pub mod rows;
 pub mod seed;
 pub mod sql;

@@ -94,8 +94,8 @@ fn a_refused_role_and_missing_privileges_say_what_to_do() {
         "CREATE TABLE t (id bigint PRIMARY KEY, name text, f float8);
          DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tl_weak') THEN CREATE ROLE tl_weak LOGIN; END IF; END $$;",
     );
-    let weak = database.url.replace("tablelift@", "tl_weak@");
-    let nobody = database.url.replace("tablelift@", "tl_nobody@");
+    let weak = database.url.replace("dba@", "tl_weak@");
+    let nobody = database.url.replace("dba@", "tl_nobody@");
     refused(&world, &plan("sqlite:a.db", &nobody, STEP), &["tl_nobody", "28000"]);
     let ran = {
         world.write("p.toml", &plan("sqlite:a.db", &weak, STEP));
@@ -178,4 +178,21 @@ fn a_dropped_ledger_does_not_copy_twice() {
         .collect();
     world.sqlite("a.db", &drop);
     world.run(&["run", "p.toml"]).code(3);
+}
+
+#[test]
+fn a_role_called_like_the_ledger_sees_its_own_tables() {
+    let (world, database) = (World::new(), Postgres::new());
+    database.sql(
+        "CREATE TABLE public.s (id integer PRIMARY KEY); INSERT INTO s VALUES (1), (2);
+         CREATE TABLE public.steps (id integer PRIMARY KEY);
+         DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tablelift') THEN CREATE ROLE tablelift LOGIN SUPERUSER; END IF; END $$;",
+    );
+    let url = database.url.replace("dba@", "tablelift@");
+    let step = "[[step]]\nname = \"s\"\ncopy = \"s\"\ninto = \"steps\"\n\
+                [[check]]\nname = \"c\"\nsql = \"SELECT count(*) FROM steps\"\nvalue = 2";
+    world.write("p.toml", &plan(&url, &url, step));
+    world.run(&["run", "p.toml"]).ok();
+    world.run(&["verify", "p.toml"]).ok();
+    assert_eq!(database.rows("SELECT count(*) FROM public.steps"), ["2"]);
 }

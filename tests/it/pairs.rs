@@ -334,3 +334,25 @@ fn children_and_queries_and_expressions() {
         );
     }
 }
+
+#[test]
+fn a_snapshot_shows_all_workers_one_moment() {
+    let (world, source, target) = (World::new(), Postgres::new(), Postgres::new());
+    source.sql("CREATE TABLE s (id bigint PRIMARY KEY, v text); INSERT INTO s SELECT n, 'x' FROM generate_series(1, 900) n");
+    target.sql("CREATE TABLE t (id bigint PRIMARY KEY, v text)");
+    world.write(
+        "p.toml",
+        &format!(
+            "name = \"snap\"\n[source]\nurl = \"{}\"\nconsistency = \"snapshot\"\n[target]\nurl = \"{}\"\n\
+             [defaults]\nbatch_rows = 50\nworkers = 3\n[throttle]\nrows_per_second = 600\n\
+             [[step]]\nname = \"s\"\ncopy = \"s\"\ninto = \"t\"\n",
+            source.url, target.url
+        ),
+    );
+    let mut child =
+        world.command(&["run", "p.toml"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    source.sql("UPDATE s SET v = 'y'");
+    assert!(child.wait().unwrap().success());
+    assert_eq!(target.rows("SELECT v, count(*) FROM t GROUP BY v"), ["x|900"]);
+}

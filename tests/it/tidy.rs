@@ -118,7 +118,7 @@ fn the_library_never_prints_reads_the_environment_or_exits() {
 fn files_and_functions_stay_readable() {
     for (path, text) in sources("src").into_iter().chain(sources("tests")) {
         let lines = text.lines().count();
-        assert!(lines <= 520, "{} has {lines} lines", path.display());
+        assert!(lines <= 500, "{} has {lines} lines", path.display());
         let mut begun = None;
         for (number, line) in text.lines().enumerate() {
             let head = line.trim_start();

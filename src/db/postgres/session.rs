@@ -53,8 +53,14 @@ impl PgSession {
         for (name, value) in PINNED {
             script.push_str(&format!("SET {name} = '{value}';"));
         }
-        if let Some(schema) = schema {
-            script.push_str(&format!("SET search_path = {};", quote(schema)));
+        // The search path becomes explicit, without the ledger's schema: for a role that is called
+        // `tablelift`, `"$user"` would let the ledger's tables stand before the user's own.
+        match schema {
+            Some(schema) => script.push_str(&format!("SET search_path = {};", quote(schema))),
+            None => script.push_str(
+                "SELECT set_config('search_path', coalesce((SELECT string_agg(quote_ident(s), ', ') \
+                 FROM unnest(current_schemas(false)) s WHERE s <> 'tablelift'), ''), false);",
+            ),
         }
         if access == Access::Read {
             script.push_str("SET default_transaction_read_only = on;");

@@ -18,6 +18,9 @@ use self::session::SqliteSession;
 use super::Access;
 use crate::error::{Error, Result};
 
+/// Tries to get the lock of a target.
+const LOCK_TRIES: u32 = 10;
+
 /// One SQLite file.
 pub struct File {
     path: PathBuf,
@@ -112,13 +115,18 @@ impl File {
             .write(true)
             .open(&path)
             .map_err(|error| failed("create", &error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(std::fs::TryLockError::WouldBlock) => {
-                Err(Error::held("another runner works on this target")
-                    .hint("Wait for it, or see what it does with `tablelift status`."))
+        // `status` holds the lock for a moment when it asks whether somebody has it.
+        for attempt in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(std::fs::TryLockError::WouldBlock) if attempt + 1 < LOCK_TRIES => {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                Err(std::fs::TryLockError::WouldBlock) => break,
+                Err(std::fs::TryLockError::Error(error)) => return Err(failed("lock", &error)),
             }
-            Err(std::fs::TryLockError::Error(error)) => Err(failed("lock", &error)),
         }
+        Err(Error::held("another runner works on this target")
+            .hint("Wait for it, or see what it does with `tablelift status`."))
     }
 }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::lookups::Lookups;
 use super::{Batch, Route, Waiting};
-use crate::db::{Insert, Session, collect};
+use crate::db::{Insert, Session};
 use crate::engine::Shared;
-use crate::engine::read_ahead::{Page, ReadAhead, sample_select};
+use crate::engine::read_ahead::{Page, ReadAhead};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyPart};
 use crate::ledger::chunks::Chunk;
 use crate::ledger::rows::RejectedRow;
-use crate::mapping::eval::{Context, Found, Outcome, Reject, eval};
-use crate::mapping::{BoundMapping, cast};
-use crate::sql::{Flavor, Kind};
+use crate::mapping::BoundMapping;
+use crate::mapping::eval::{Outcome, Reject, eval};
 use crate::value::{Row, Value, write_json_string};
 
 /// Rows of a seed, all in memory, with what their files say besides.
@@ -270,202 +270,4 @@ pub fn row_json(mapping: &BoundMapping, row: &Row) -> String {
     }
     out.push('}');
     out
-}
-
-/// Answers of the target to lookups and moved keys, for one batch.
-pub struct Lookups {
-    /// For each lookup of the mapping: key → values found (two mean ambiguous).
-    lookups: Vec<HashMap<String, Vec<Value>>>,
-    wanted: Vec<HashMap<String, Vec<Value>>>,
-    moved: Vec<HashMap<String, Option<Value>>>,
-    moved_wanted: Vec<HashMap<String, Value>>,
-    /// What the row's file says.
-    file: Option<HashMap<String, Value>>,
-    /// The mapping's lookups, to fit keys to the columns they are compared with.
-    types: Vec<Vec<crate::sql::ColumnType>>,
-}
-
-impl Lookups {
-    /// Nothing known yet.
-    pub fn new(mapping: &BoundMapping) -> Self {
-        let count = mapping.lookups.len();
-        Lookups {
-            lookups: vec![HashMap::new(); count],
-            wanted: vec![HashMap::new(); count],
-            moved: vec![HashMap::new(); mapping.moved.len()],
-            moved_wanted: vec![HashMap::new(); mapping.moved.len()],
-            file: None,
-            types: mapping
-                .lookups
-                .iter()
-                .map(|lookup| lookup.matches.iter().map(|(_, ty)| ty.clone()).collect())
-                .collect(),
-        }
-    }
-
-    /// Forgets everything: the next batch sees what is there then.
-    pub fn clear(&mut self) {
-        self.lookups.iter_mut().for_each(HashMap::clear);
-        self.moved.iter_mut().for_each(HashMap::clear);
-    }
-
-    /// Asks the target for every key that evaluation met and didn't know.
-    pub async fn fetch(&mut self, session: &mut dyn Session, shared: &Shared) -> Result<()> {
-        let mapping = &shared.job.mapping;
-        for (which, wanted) in self.wanted.iter_mut().enumerate() {
-            if wanted.is_empty() {
-                continue;
-            }
-            let (names, keys): (Vec<String>, Vec<Vec<Value>>) = wanted.drain().unzip();
-            let answers = session.look_up(&mapping.lookups[which], &keys).await?;
-            self.lookups[which].extend(names.into_iter().zip(answers));
-        }
-        let source = shared.moved_flavor;
-        for (which, wanted) in self.moved_wanted.iter_mut().enumerate() {
-            if wanted.is_empty() {
-                continue;
-            }
-            let mut keys: HashMap<Key, Vec<String>> = HashMap::new();
-            for (name, value) in wanted.drain() {
-                self.moved[which].insert(name.clone(), None);
-                if let Some(part) = source_key(source, &value) {
-                    keys.entry(Key(vec![part])).or_default().push(name);
-                }
-            }
-            let asked: Vec<Key> = keys.keys().cloned().collect();
-            let step = &mapping.moved[which];
-            for (from, to) in shared.ledger.moved(session, step, &asked).await? {
-                let value = to.0.first().map(KeyPart::to_value);
-                for name in keys.remove(&from).unwrap_or_default() {
-                    self.moved[which].insert(name, value.clone());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn source_key(flavor: Flavor, value: &Value) -> Option<KeyPart> {
-    match flavor {
-        Flavor::Postgres => KeyPart::from_postgres(value),
-        Flavor::Sqlite => KeyPart::from_sqlite(value),
-    }
-}
-
-/// Tells keys apart as lookups must: length-prefixed text, tagged by NULL.
-fn name_of(key: &[Value]) -> String {
-    let mut out = String::new();
-    for value in key {
-        match value.to_text() {
-            Some(text) => out.push_str(&format!("{}:{text}", text.len())),
-            None => out.push('n'),
-        }
-    }
-    out
-}
-
-impl Context for Lookups {
-    fn lookup(&mut self, which: usize, key: &[Value]) -> Found {
-        let fitted: std::result::Result<Vec<Value>, String> = key
-            .iter()
-            .zip(&self.types[which])
-            .map(|(value, ty)| cast::cast(value.clone(), ty, false))
-            .collect();
-        // A value that the column can't hold is in no row of it.
-        let Ok(fitted) = fitted else {
-            return Found::None;
-        };
-        let name = name_of(&fitted);
-        match self.lookups[which].get(&name).map(Vec::as_slice) {
-            None => {
-                self.wanted[which].insert(name, fitted);
-                Found::Unknown
-            }
-            Some([]) => Found::None,
-            Some([value]) => Found::One(value.clone()),
-            Some(_) => Found::Many,
-        }
-    }
-
-    fn moved(&mut self, which: usize, key: &Value) -> Found {
-        let name = name_of(std::slice::from_ref(key));
-        match self.moved[which].get(&name) {
-            None => {
-                self.moved_wanted[which].insert(name, key.clone());
-                Found::Unknown
-            }
-            Some(None) => Found::None,
-            Some(Some(value)) => Found::One(value.clone()),
-        }
-    }
-
-    fn file(&mut self, path: &str) -> Found {
-        match self.file.as_ref().and_then(|file| file.get(path)) {
-            Some(value) => Found::One(value.clone()),
-            None => Found::None,
-        }
-    }
-}
-
-/// The first rows of a step as they would be written: target column and text. A lookup whose
-/// table is still empty, or a key that no step has moved yet, shows as such.
-pub async fn sample(
-    shared: &Shared,
-    reader: &mut dyn Session,
-    writer: &mut dyn Session,
-    rows: usize,
-) -> Result<Vec<Vec<(String, Option<String>)>>> {
-    let mapping = &shared.job.mapping;
-    let read: Vec<Row> = match &shared.memory {
-        Some(memory) => memory.rows.iter().take(rows).cloned().collect(),
-        None => {
-            let select = sample_select(shared, reader, Some(rows));
-            let kinds: Vec<Kind> = mapping.inputs.iter().map(|input| input.kind_read()).collect();
-            collect(reader, &select, &kinds).await?.rows
-        }
-    };
-    let ledger_is_there = crate::ledger::Ledger::exists(writer).await?;
-    let mut found = Lookups::new(mapping);
-    let mut out = Vec::new();
-    for (at, row) in read.iter().enumerate() {
-        found.file = shared
-            .memory
-            .as_ref()
-            .and_then(|memory| memory.files.get(*memory.file_of.get(at)?).cloned());
-        let mut outcome = eval(mapping, row, &mut found);
-        while matches!(outcome, Outcome::Pending) {
-            found.assume_unmoved(ledger_is_there && !shared.ledger.run.is_empty());
-            found.fetch(writer, shared).await?;
-            outcome = eval(mapping, row, &mut found);
-        }
-        out.push(match outcome {
-            Outcome::Cells(cells) => mapping
-                .columns
-                .iter()
-                .zip(cells)
-                .map(|(column, cell)| (column.name.clone(), cell.to_text()))
-                .collect(),
-            Outcome::Reject(reject) => vec![(
-                reject.column.unwrap_or_default(),
-                Some(format!("would be rejected now: {}", reject.reason)),
-            )],
-            Outcome::Stop(reason) => vec![(String::new(), Some(reason))],
-            Outcome::Pending => Vec::new(),
-        });
-    }
-    Ok(out)
-}
-
-impl Lookups {
-    /// Before a run there are no moved keys to ask for.
-    fn assume_unmoved(&mut self, ledger_is_there: bool) {
-        if ledger_is_there {
-            return;
-        }
-        for (which, wanted) in self.moved_wanted.iter_mut().enumerate() {
-            for (name, _) in wanted.drain() {
-                self.moved[which].insert(name, None);
-            }
-        }
-    }
 }

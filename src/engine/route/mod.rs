@@ -2,7 +2,9 @@
 //! nothing before or after it knows which one runs.
 
 pub mod decode;
+mod lookups;
 pub mod pushdown;
+pub mod sample;
 pub mod update;
 
 use async_trait::async_trait;

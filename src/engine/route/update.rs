@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::decode::{Lookups, row_json};
+use super::decode::row_json;
+use super::lookups::Lookups;
 use super::{Batch, Route, Waiting};
 use crate::db::{RowUpdate, Session, collect};
 use crate::engine::Shared;

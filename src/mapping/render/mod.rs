@@ -6,7 +6,7 @@ mod sqlite;
 
 pub use sqlite::{SQL_FUNCTIONS, sql_function};
 
-use super::bind::{BoundMapping, BoundRule, Form, Input, InputSource};
+use super::bound::{BoundMapping, BoundRule, Form, Input, InputSource};
 use crate::sql::{Flavor, quote};
 
 /// One SQL expression for each target column, or why there is none.

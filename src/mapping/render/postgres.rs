@@ -1,7 +1,7 @@
 //! PostgreSQL's reader of a mapping.
 
 use super::{join, not_sql, order_by};
-use crate::mapping::bind::{BoundColumn, BoundMapping, BoundRule, Input, InputSource};
+use crate::mapping::bound::{BoundColumn, BoundMapping, BoundRule, Input, InputSource};
 use crate::sql::postgres::POSTGRES;
 use crate::sql::{Dialect as _, Kind, quote};
 use crate::value::Value;

@@ -2,7 +2,7 @@
 //! evaluation, so that both readers agree; JSON is put together as text.
 
 use super::{join, not_sql, order_by};
-use crate::mapping::bind::{BoundColumn, BoundMapping, BoundRule, Input, InputSource};
+use crate::mapping::bound::{BoundColumn, BoundMapping, BoundRule, Input, InputSource};
 use crate::mapping::cast;
 use crate::mapping::eval::uuid_of;
 use crate::sql::sqlite::SQLITE;
