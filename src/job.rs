@@ -27,6 +27,8 @@ pub struct Job {
     /// Target keys are kept in the ledger row by row: a later step asks for them, or rollback
     /// could not find the rows otherwise.
     pub record_moved: bool,
+    /// Triggers or rules on the target may write fewer rows than were sent: both are counted.
+    pub counts_both: bool,
 }
 
 /// The rows of a step's cut.

@@ -29,6 +29,7 @@ pub async fn run() -> u8 {
             return code;
         }
     };
+    #[cfg(debug_assertions)]
     if let Ok(point) = std::env::var("TABLELIFT_FAIL_POINT") {
         tablelift::fail::arm(&point);
     }

@@ -458,7 +458,7 @@ impl Binder<'_> {
     fn left_behind(&mut self, mapping: &Mapping) {
         let has_rest = |rule: &Rule| {
             let mut found = false;
-            crate::plan::each_rule(rule, &mut |rule| {
+            super::each_rule(rule, &mut |rule| {
                 found |= matches!(rule, Rule::Json { shape: JsonShape::Rest { .. }, .. });
             });
             found

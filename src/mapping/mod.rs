@@ -187,3 +187,9 @@ impl Rule {
         }
     }
 }
+
+/// Every rule of a tree, the nested ones included, in depth-first order.
+pub fn each_rule<'a>(rule: &'a Rule, visit: &mut dyn FnMut(&'a Rule)) {
+    visit(rule);
+    rule.nested(&mut |inner| each_rule(inner, visit));
+}

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use diagnostic::{Diagnostic, Severity, Span};
 
-use crate::mapping::{Constant, Mapping, Rule};
+use crate::mapping::{Constant, Mapping};
 
 /// A whole plan, resolved.
 #[derive(Debug, Clone)]
@@ -347,10 +347,4 @@ impl When {
     pub fn after(self) -> bool {
         matches!(self, When::After | When::Both)
     }
-}
-
-/// Every rule of a mapping tree, the nested ones included, in depth-first order.
-pub fn each_rule<'a>(rule: &'a Rule, visit: &mut dyn FnMut(&'a Rule)) {
-    visit(rule);
-    rule.nested(&mut |inner| each_rule(inner, visit));
 }

@@ -7,8 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Findings, Severity, Span, nearest};
 use super::reader::{Node, Reader, span, string};
-use super::{Consistency, Endpoint, Plan, Step, StepKind, ThrottleSpec, each_rule, steps, tables};
-use crate::mapping::{JsonShape, Rule};
+use super::{Consistency, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables};
+use crate::mapping::{JsonShape, Rule, each_rule};
 
 /// A plan file larger than this is a mistake.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;

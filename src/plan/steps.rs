@@ -10,7 +10,7 @@ use super::{
     Copy, CopySource, Expect, OnConflict, OnFailure, Options, Seed, SeedSource, SqlStep, Step,
     StepKind, Update,
 };
-use crate::mapping::{Constant, Rule};
+use crate::mapping::{Constant, Rule, each_rule};
 
 /// Keys that name a step's kind.
 const KINDS: &[&str] = &[
@@ -229,7 +229,7 @@ fn expect(reader: &mut Reader<'_, '_>, kind: &str) -> Expect {
 /// Rules that make no sense in this kind of step.
 pub fn misplaced(step: &Step, node: &Node<'_>, findings: &Findings) {
     for (column, rule) in step.kind.mapping().iter().flat_map(|mapping| &mapping.columns) {
-        super::each_rule(rule, &mut |rule| {
+        each_rule(rule, &mut |rule| {
             let problem = match (rule, &step.kind) {
                 (Rule::File(_), StepKind::Copy(_) | StepKind::Update(_)) => {
                     "`file` belongs into a seed"

@@ -8,8 +8,8 @@ use crate::db::{Database, Session};
 use crate::engine::choose::{Choice, choose};
 use crate::error::{Error, Result};
 use crate::job::{Job, Locate, Marks, SourceRows};
-use crate::mapping::{BoundMapping, Finding, Mapping, Rule, Scope, bind, same_names};
-use crate::plan::{Consistency, Copy, CopySource, Plan, Seed, Step, StepKind, Update, each_rule};
+use crate::mapping::{BoundMapping, Finding, Mapping, Rule, Scope, bind, each_rule, same_names};
+use crate::plan::{Consistency, Copy, CopySource, OnConflict, Plan, Seed, Step, StepKind, Update};
 use crate::sql::{Column, ColumnType, Table, TableName};
 
 /// A bound step.
@@ -352,6 +352,7 @@ fn finish(
         step: step.name.clone(),
         options: step.options.clone(),
         record_moved: asked_for || locate == Locate::Moved,
+        counts_both: step.options.on_conflict != OnConflict::Fail,
         source,
         target,
         written,

@@ -48,7 +48,6 @@ struct RowStep<'a> {
     into: String,
     from: String,
     table: crate::sql::Table,
-    key_names: bool,
 }
 
 impl<'a> RowStep<'a> {
@@ -58,8 +57,9 @@ impl<'a> RowStep<'a> {
         let mut target = context.target.session(Access::Write, &label).await?;
         let (joint, attached) = Ends::relation(&context.source, &context.target);
         let mut ends = Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
-        let bound = bind::step(&context.plan, step, &mut ends).await.map_err(first)?;
+        let mut bound = bind::step(&context.plan, step, &mut ends).await.map_err(first)?;
         for trigger in target.triggers(&bound.job.target).await? {
+            bound.job.counts_both = true;
             context.emitter.emit(What::Warning {
                 step: Some(step.name.clone()),
                 message: format!(
@@ -80,7 +80,6 @@ impl<'a> RowStep<'a> {
             into: bound.job.target.name.sql(),
             from: bound.job.source.from_where(&[]),
             table: bound.job.target.clone(),
-            key_names: bound.job.source.key.is_some(),
             context,
             step,
             bound: Some(bound),
@@ -233,7 +232,6 @@ impl<'a> RowStep<'a> {
             .await?;
         session.commit().await?;
         crate::fail::point("step_done");
-        let _ = self.key_names;
         let records = context.ledger.steps(session).await?;
         let record = records.iter().find(|record| record.step == self.step.name);
         let record = record.ok_or_else(|| Error::stop("the step is gone from the ledger"))?;

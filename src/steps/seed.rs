@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::db::files::{self, FileRows};
 use crate::engine::route::decode::MemoryRows;
 use crate::error::{Error, Result};
-use crate::mapping::{BoundMapping, Constant, InputSource, Rule};
-use crate::plan::{Seed, SeedSource, each_rule};
+use crate::mapping::{BoundMapping, Constant, InputSource, Rule, each_rule};
+use crate::plan::{Seed, SeedSource};
 use crate::sql::{Affinity, Column, ColumnType, Kind};
 use crate::value::{Row, Value};
 

@@ -37,7 +37,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("key", &["error", "value"]),
     ("sql", &["key", "value", "error"]),
-    ("mapping", &["sql", "value", "key", "plan"]),
+    ("mapping", &["key", "sql", "value"]),
     ("plan", &["mapping", "value"]),
     ("job", &["mapping", "plan", "sql"]),
     ("db", &["error", "key", "mapping", "plan", "sql", "value"]),

@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
-use sqlx::postgres::{PgConnection, PgRow, PgValueFormat};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgValueFormat};
+use sqlx::query::Query;
 use sqlx::{
-    AssertSqlSafe, Column as _, Executor as _, Row as _, SqlSafeStr as _, TypeInfo as _,
+    AssertSqlSafe, Column as _, Executor as _, Postgres, Row as _, SqlSafeStr as _, TypeInfo as _,
     ValueRef as _,
 };
 
@@ -90,21 +91,26 @@ impl PgSession {
         error::convert(failure)
     }
 
-    /// Runs one statement with binds.
+    /// Runs one statement with binds and gives its rows.
     pub(super) async fn query(&mut self, statement: &Statement) -> Result<Vec<PgRow>> {
-        let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
-        for bind in &statement.binds {
-            query = match bind.clone() {
-                Bind::Int(value) => query.bind(value),
-                Bind::Text(value) => query.bind(value),
-                Bind::Bytes(value) => query.bind(value),
-                Bind::TextList(value) => query.bind(value),
-                Bind::Float(value) => query.bind(value),
-            };
-        }
-        let answer = query.fetch_all(&mut self.connection).await;
+        let answer = bound(statement).fetch_all(&mut self.connection).await;
         answer.map_err(|failure| self.fail(&failure))
     }
+}
+
+/// The statement with its values.
+fn bound(statement: &Statement) -> Query<'static, Postgres, PgArguments> {
+    let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
+    for bind in &statement.binds {
+        query = match bind.clone() {
+            Bind::Int(value) => query.bind(value),
+            Bind::Text(value) => query.bind(value),
+            Bind::Bytes(value) => query.bind(value),
+            Bind::TextList(value) => query.bind(value),
+            Bind::Float(value) => query.bind(value),
+        };
+    }
+    query
 }
 
 #[async_trait]
@@ -133,20 +139,8 @@ impl Session for PgSession {
     }
 
     async fn execute(&mut self, statement: &Statement) -> Result<u64> {
-        let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
-        for bind in &statement.binds {
-            query = match bind.clone() {
-                Bind::Int(value) => query.bind(value),
-                Bind::Text(value) => query.bind(value),
-                Bind::Bytes(value) => query.bind(value),
-                Bind::TextList(value) => query.bind(value),
-                Bind::Float(value) => query.bind(value),
-            };
-        }
-        match query.execute(&mut self.connection).await {
-            Ok(done) => Ok(done.rows_affected()),
-            Err(failure) => Err(self.fail(&failure)),
-        }
+        let answer = bound(statement).execute(&mut self.connection).await;
+        answer.map(|done| done.rows_affected()).map_err(|failure| self.fail(&failure))
     }
 
     async fn rows(&mut self, statement: &Statement) -> Result<Vec<Row>> {

@@ -12,7 +12,7 @@ use crate::key::{Key, KeyPart};
 use crate::mapping::BoundLookup;
 use crate::plan::OnConflict;
 use crate::sql::sqlite::SQLITE;
-use crate::sql::{Column, Dialect as _, Kind, Table, quote, quote_list};
+use crate::sql::{Column, Dialect as _, Table, quote, quote_list};
 use crate::value::{Row, Value};
 
 /// Writes the rows inside the open transaction.
@@ -191,7 +191,7 @@ pub fn update(
         let Some(before) = image(connection, table, key, columns, &update.key)? else {
             continue;
         };
-        if same(&before, &update.cells, columns) {
+        if same(&before, &update.cells) {
             continue;
         }
         let mark = update_row(connection, &sql, update).map_err(|failure| {
@@ -220,12 +220,8 @@ fn update_row(connection: &Connection, sql: &str, update: &RowUpdate) -> rusqlit
 }
 
 /// The stored values are what would be written.
-fn same(before: &Row, cells: &Row, columns: &[Column]) -> bool {
-    before
-        .iter()
-        .zip(cells)
-        .zip(columns)
-        .all(|((old, new), _)| old.is_null() == new.is_null() && to_sql(old) == to_sql(new))
+fn same(before: &Row, cells: &Row) -> bool {
+    before.iter().zip(cells).all(|(old, new)| to_sql(old) == to_sql(new))
 }
 
 /// Values of `take` for each key, at most two for one key.
@@ -256,6 +252,5 @@ pub fn look_up(
         }
         Ok(found)
     };
-    let _: &Kind = &lookup.take_type.kind;
     keys.iter().map(|key| find(key).map_err(|failure| error::convert(&failure))).collect()
 }

@@ -61,6 +61,10 @@ impl Pushdown {
         let rows =
             format!("SELECT {} FROM {}", list.join(", "), job.source.joint_from_where(&conditions));
         Ok(match dialect.flavor() {
+            Flavor::Postgres if !job.counts_both => format!(
+                "WITH w AS (INSERT INTO {table} ({names}){overriding} {rows} RETURNING 1) \
+                 SELECT n, n FROM (SELECT count(*) AS n FROM w) c"
+            ),
             // `r` is evaluated once: rows read and rows written come from one snapshot.
             Flavor::Postgres => format!(
                 "WITH r({names}) AS MATERIALIZED ({rows}), w AS (INSERT INTO {table} ({names})\
