@@ -1,6 +1,6 @@
 //! The loop that keeps the promise. A worker owns a target connection and a route; everything
-//! about a batch happens in [`Worker::batch`], and everything about an error in
-//! [`Worker::recover`], which always ends in "read the cursor from the ledger, seek, go on".
+//! about a batch happens in `Worker::batch`, and everything about an error in
+//! `Worker::recover`, which always ends in "read the cursor from the ledger, seek, go on".
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! A mapping whose names are resolved: what [`super::render`] and [`super::eval`] read.
+//! A mapping whose names are resolved: what [`super::render`] and [`super::eval()`] read.
 
 use super::{Finding, Missing};
 use crate::sql::{ColumnType, Kind, Table};

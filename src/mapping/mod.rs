@@ -1,8 +1,8 @@
 //! What becomes of a row: the closed set of column rules, one tree with two readers.
 //!
-//! [`Rule`] is what a plan says. [`bind`] ties it to a source and a target table and finds
+//! [`Rule`] is what a plan says. [`bind()`] ties it to a source and a target table and finds
 //! everything that can't work. The bound tree then has two readers that a property test holds
-//! equal: [`render`] makes SQL text of it, [`eval`] evaluates it on a row.
+//! equal: [`render`] makes SQL text of it, [`eval()`] evaluates it on a row.
 
 pub mod bind;
 pub mod bound;
