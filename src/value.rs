@@ -92,8 +92,8 @@ impl Value {
             Value::Null => return None,
             Value::Bool(b) => if *b { "true" } else { "false" }.to_owned(),
             Value::Int(i) => i.to_string(),
-            Value::Real(f) => float_text(f64::from(*f), f.to_string()),
-            Value::Float(f) => float_text(*f, f.to_string()),
+            Value::Real(f) => Shortest::real(*f).text(6),
+            Value::Float(f) => Shortest::double(*f).text(15),
             Value::Number(s) | Value::Text(s) | Value::Json(s) | Value::Typed(_, s) => s.clone(),
             Value::Bytes(bytes) => hex_text(bytes),
         })
@@ -107,17 +107,8 @@ impl Value {
             Value::Int(i) => {
                 let _ = write!(out, "{i}");
             }
-            Value::Real(f) if *f == 0.0 => out.push('0'),
-            Value::Float(f) if *f == 0.0 => out.push('0'),
-            Value::Real(f) if f.is_finite() => {
-                let _ = write!(out, "{f}");
-            }
-            Value::Float(f) if f.is_finite() => {
-                let _ = write!(out, "{f}");
-            }
-            Value::Real(_) | Value::Float(_) => {
-                write_json_string(&self.to_text().unwrap_or_default(), out);
-            }
+            Value::Real(f) => Shortest::real(*f).write_json(out),
+            Value::Float(f) => Shortest::double(*f).write_json(out),
             Value::Number(s)
                 if s.starts_with(|c: char| c.is_ascii_digit() || c == '-' && s.len() > 1)
                     && !s.contains("Inf") =>
@@ -132,15 +123,118 @@ impl Value {
     }
 }
 
-/// PostgreSQL's spelling of a float; `shortest` is Rust's shortest round-trip form.
-fn float_text(f: f64, shortest: String) -> String {
-    if f.is_nan() {
-        "NaN".to_owned()
-    } else if f.is_infinite() {
-        if f > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
-    } else {
-        shortest
+/// The digits that PostgreSQL prints for a float: the fewest that read back as the same value.
+enum Shortest {
+    /// `NaN`, `Infinity` or `-Infinity`.
+    Special(&'static str),
+    /// `d.ddd × 10^exponent`.
+    Digits { negative: bool, digits: String, exponent: i32 },
+}
+
+impl Shortest {
+    fn double(f: f64) -> Self {
+        if !f.is_finite() {
+            return Shortest::special(f);
+        }
+        let mut text = format!("{f:e}");
+        let size = f.abs();
+        if (9_007_199_254_740_992.0..1e38).contains(&size) {
+            let halves = [size.next_down(), size.next_up()].map(|near| near as u128 + size as u128);
+            text = inside(text, &halves, |digits| format!("{f:.digits$e}"));
+        }
+        Shortest::digits(&text)
     }
+
+    fn real(f: f32) -> Self {
+        if !f.is_finite() {
+            return Shortest::special(f64::from(f));
+        }
+        let mut text = format!("{f:e}");
+        let size = f.abs();
+        if (16_777_216.0..1e38).contains(&size) {
+            let halves = [size.next_down(), size.next_up()].map(|near| near as u128 + size as u128);
+            text = inside(text, &halves, |digits| format!("{f:.digits$e}"));
+        }
+        Shortest::digits(&text)
+    }
+
+    fn special(f: f64) -> Self {
+        Shortest::Special(if f.is_nan() {
+            "NaN"
+        } else if f > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        })
+    }
+
+    /// Takes `-1.25e-7` apart.
+    fn digits(text: &str) -> Self {
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+        let kept = digits.trim_end_matches('0').len().max(1);
+        Shortest::Digits {
+            negative: mantissa.starts_with('-'),
+            digits: digits[..kept].to_owned(),
+            exponent: exponent.parse().unwrap_or(0),
+        }
+    }
+
+    /// The text form: an exponent below 1e-4 and from `10^wide` on.
+    fn text(&self, wide: i32) -> String {
+        match self {
+            Shortest::Special(name) => (*name).to_owned(),
+            Shortest::Digits { negative, digits, exponent } => {
+                if (-4..wide).contains(exponent) {
+                    return plain(*negative, digits, *exponent);
+                }
+                let (first, rest) = digits.split_at(1);
+                let dot = if rest.is_empty() { "" } else { "." };
+                let sign = if *negative { "-" } else { "" };
+                let direction = if *exponent < 0 { '-' } else { '+' };
+                format!("{sign}{first}{dot}{rest}e{direction}{:02}", exponent.abs())
+            }
+        }
+    }
+
+    /// jsonb keeps numbers as decimals: no exponent, and no negative zero.
+    fn write_json(&self, out: &mut String) {
+        match self {
+            Shortest::Special(name) => write_json_string(name, out),
+            Shortest::Digits { digits, .. } if digits == "0" => out.push('0'),
+            Shortest::Digits { negative, digits, exponent } => {
+                out.push_str(&plain(*negative, digits, *exponent));
+            }
+        }
+    }
+}
+
+/// PostgreSQL does not accept digits that lie exactly half way between two floats (1e23); the
+/// standard library does. Such a text gets one digit more. `doubled` holds twice the half ways.
+fn inside(text: String, doubled: &[u128; 2], with_digits: impl Fn(usize) -> String) -> String {
+    let Shortest::Digits { digits, exponent, .. } = Shortest::digits(&text) else {
+        return text;
+    };
+    let zeros = usize::try_from(exponent).unwrap_or(0) + 1;
+    let whole = format!("{digits:0<zeros$}").parse::<u128>().unwrap_or(0);
+    if digits.len() <= zeros && doubled.contains(&whole.saturating_mul(2)) {
+        return with_digits(digits.len().max(15));
+    }
+    text
+}
+
+/// Digits without an exponent.
+fn plain(negative: bool, digits: &str, exponent: i32) -> String {
+    let sign = if negative { "-" } else { "" };
+    let Ok(exponent) = usize::try_from(exponent) else {
+        let zeros = usize::try_from(-1 - exponent).unwrap_or(0);
+        return format!("{sign}0.{:0<zeros$}{digits}", "");
+    };
+    if digits.len() <= exponent + 1 {
+        return format!("{sign}{digits:0<width$}", width = exponent + 1);
+    }
+    let (whole, fraction) = digits.split_at(exponent + 1);
+    format!("{sign}{whole}.{fraction}")
 }
 
 fn hex_text(bytes: &[u8]) -> String {
@@ -230,9 +324,34 @@ mod tests {
         assert_eq!(json(Value::Float(0.1 + 0.2)), "0.30000000000000004");
         assert_eq!(json(Value::Real(0.1)), "0.1");
         assert_eq!(json(Value::Float(-0.0)), "0");
+        assert_eq!(json(Value::Float(1e23)), "99999999999999990000000");
+        assert_eq!(json(Value::Float(-1.5e-7)), "-0.00000015");
         assert_eq!(json(Value::Number("NaN".into())), "\"NaN\"");
         assert_eq!(json(Value::Number("-Infinity".into())), "\"-Infinity\"");
         assert_eq!(json(Value::Float(f64::INFINITY)), "\"Infinity\"");
+    }
+
+    #[test]
+    fn floats_print_as_postgresql_prints_them() {
+        let text = |f: f64| Value::Float(f).to_text().unwrap_or_default();
+        for (f, expected) in [
+            (1e23, "9.999999999999999e+22"),
+            (1e22, "1e+22"),
+            (9_007_199_254_740_993.0, "9.007199254740992e+15"),
+            (1e15, "1e+15"),
+            (123_456_789_012_345.0, "123456789012345"),
+            (1e-4, "0.0001"),
+            (1e-5, "1e-05"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (-0.0, "-0"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (-12.5, "-12.5"),
+        ] {
+            assert_eq!(text(f), expected);
+        }
+        assert_eq!(Value::Real(1_234_567.0).to_text().as_deref(), Some("1.234567e+06"));
+        assert_eq!(Value::Real(0.1).to_text().as_deref(), Some("0.1"));
     }
 
     #[test]

@@ -1,26 +1,16 @@
-//! Evaluates a bound mapping on one row.
+//! A bound mapping on one row: the reader that does not need SQL.
 
-use super::bound::{BoundMapping, BoundRule};
+use super::bind::{BoundMapping, BoundRule, Form};
 use super::{Missing, cast};
-use crate::value::{Row, Value, write_json_string};
+use crate::sql::Kind;
+use crate::value::{Value, write_json_string};
 
-/// A row that can't be mapped. Never holds the row's value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reject {
-    /// The target column.
-    pub column: Option<String>,
-    /// The value's type and the column's.
-    pub ty: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// What became of a row.
+/// What becomes of one row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// One value for each target column.
-    Cells(Row),
-    /// Some answer of the context was `Unknown`: fetch and evaluate again.
+    /// One value per written column.
+    Cells(Vec<Value>),
+    /// Keys are not known yet; the context remembered which.
     Pending,
     /// The row goes to the rejects.
     Reject(Reject),
@@ -28,242 +18,330 @@ pub enum Outcome {
     Stop(String),
 }
 
-/// What the context says about a key.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Found {
-    /// There is no such row.
-    None,
-    /// Its value.
-    One(Value),
-    /// More than one row.
-    Many,
-    /// Not asked for yet; the context remembered it.
-    Unknown,
+/// Why a row is refused. Never holds the row's values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// The target column.
+    pub column: Option<String>,
+    /// Its type.
+    pub ty: String,
+    /// A short lowercase phrase.
+    pub reason: String,
 }
 
-/// Answers what a row alone can't say.
+/// What rules need from outside of their row.
 pub trait Context {
-    /// The value that the mapping's lookup `which` finds for `key`.
+    /// The value that lookup number `which` gives for a key.
     fn lookup(&mut self, which: usize, key: &[Value]) -> Found;
-    /// The target key that the mapping's moved step `which` gave to `key`.
+    /// The target key that moved step number `which` gave to a source key.
     fn moved(&mut self, which: usize, key: &Value) -> Found;
-    /// The value at a path of the row's file.
+    /// The value at a path of the seed file's document.
     fn file(&mut self, path: &str) -> Found;
 }
 
-/// Why a rule has no value.
-enum Trouble {
-    Pending,
-    Missing(String),
-    Bad(String),
-    Stop(String),
+/// What a context knows of a key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// There is nothing.
+    None,
+    /// There is this value, which may be NULL.
+    One(Value),
+    /// There are several.
+    Many,
+    /// The context has to ask; it has remembered the key.
+    Unknown,
 }
 
-/// Evaluates every column. Unknown keys of all columns are met before the row is `Pending`.
+/// Why a rule has no value.
+enum Halt {
+    Pending,
+    Reject(String),
+    Stop(String),
+    /// A lookup without a match; the next alternative of a `first` may have a value.
+    Missing {
+        reason: String,
+        fail: bool,
+    },
+}
+
+/// Evaluates the rules on one row: one value per input of the mapping, in their order.
+///
+/// All rules are evaluated even when a key is unknown, so that one round of questions
+/// finds all of a row's keys.
 pub fn eval(mapping: &BoundMapping, row: &[Value], context: &mut dyn Context) -> Outcome {
+    let mut reader = Reader { mapping, row, context };
     let mut cells = Vec::with_capacity(mapping.columns.len());
     let mut pending = false;
+    let mut refused = None;
     for column in &mapping.columns {
-        let reject = |reason: String, ty: String| {
-            Outcome::Reject(Reject { column: Some(column.name.clone()), ty, reason })
-        };
-        let value = match rule(mapping, &column.rule, row, context) {
-            Ok(value) => value,
-            Err(Trouble::Pending) => {
+        let fitted = reader.value(&column.rule).and_then(|value| {
+            let value = cast::fit(value, &column.ty, mapping.lossy).map_err(Halt::Reject)?;
+            if value.is_null() && column.not_null {
+                return Err(Halt::Reject("null in a NOT NULL column".to_owned()));
+            }
+            Ok(value)
+        });
+        let halt = match fitted {
+            Ok(value) => {
+                cells.push(value);
+                continue;
+            }
+            Err(Halt::Pending) => {
                 pending = true;
                 continue;
             }
-            Err(Trouble::Missing(reason) | Trouble::Bad(reason)) => {
-                return reject(reason, column.ty.name.clone());
-            }
-            Err(Trouble::Stop(reason)) => return Outcome::Stop(reason),
+            Err(halt) => halt,
         };
-        if value.is_null() {
-            if column.not_null {
-                return reject("null in a NOT NULL column".to_owned(), column.ty.name.clone());
+        refused.get_or_insert_with(|| match halt {
+            Halt::Stop(why) | Halt::Missing { reason: why, fail: true } => {
+                Outcome::Stop(format!("column {}: {why}", column.name))
             }
-            cells.push(value);
-            continue;
-        }
-        let ty = format!("{} into {}", value.type_name(), column.ty.name);
-        match cast::fit(value, &column.ty, mapping.lossy) {
-            Ok(value) => cells.push(value),
-            Err(reason) => return reject(reason, ty),
-        }
+            Halt::Reject(reason) | Halt::Missing { reason, .. } => Outcome::Reject(Reject {
+                column: Some(column.name.clone()),
+                ty: column.ty.name.clone(),
+                reason,
+            }),
+            Halt::Pending => Outcome::Pending,
+        });
     }
-    if pending { Outcome::Pending } else { Outcome::Cells(cells) }
+    if pending {
+        return Outcome::Pending;
+    }
+    refused.unwrap_or(Outcome::Cells(cells))
 }
 
-fn rule(
-    mapping: &BoundMapping,
-    bound: &BoundRule,
-    row: &[Value],
-    context: &mut dyn Context,
-) -> Result<Value, Trouble> {
-    match bound {
-        BoundRule::Input(at) => {
-            let value = row.get(*at).cloned().unwrap_or(Value::Null);
-            cast::interpret(value, &mapping.inputs[*at].kind_read()).map_err(Trouble::Bad)
-        }
-        BoundRule::Value(value) => Ok(value.clone()),
-        BoundRule::First(rules) => first(mapping, rules, row, context),
-        BoundRule::Map { from, map, default } => {
-            let value = rule(mapping, from, row, context)?;
-            let text = value.to_text();
-            let found = text.and_then(|text| map.iter().find(|(key, _)| *key == text));
-            match (found, default) {
-                (Some((_, value)), _) => Ok(value.clone()),
-                (None, Some(default)) => Ok(default.clone()),
-                (None, None) if value.is_null() => Err(Trouble::Bad(
-                    "null is not listed in the map and there is no default".into(),
-                )),
-                (None, None) => Err(Trouble::Bad(
-                    "the value is not listed in the map and there is no default".into(),
-                )),
-            }
-        }
-        BoundRule::Cast { from, to } => {
-            let value = rule(mapping, from, row, context)?;
-            if value.is_null() {
-                return Ok(value);
-            }
-            cast::cast(value, to, mapping.lossy).map_err(Trouble::Bad)
-        }
-        BoundRule::Json { entries, drop_nulls } => {
-            object(mapping, entries, *drop_nulls, row, context)
-        }
-        BoundRule::Array(rules) => {
-            let mut out = String::from("[");
-            for (at, inner) in rules.iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
+struct Reader<'a> {
+    mapping: &'a BoundMapping,
+    row: &'a [Value],
+    context: &'a mut dyn Context,
+}
+
+impl Reader<'_> {
+    fn value(&mut self, rule: &BoundRule) -> Result<Value, Halt> {
+        match rule {
+            BoundRule::Input(which) => {
+                let input = &self.mapping.inputs[*which];
+                let value = self.raw(*which)?.clone();
+                if input.form == Form::Json {
+                    return Ok(value);
                 }
-                rule(mapping, inner, row, context)?.write_json(&mut out);
+                cast::interpret(value, input.kind()).map_err(Halt::Reject)
             }
-            out.push(']');
-            Ok(Value::Json(out))
-        }
-        BoundRule::Lookup(which, rules, missing) => {
-            look_up(mapping, *which, rules, *missing, row, context)
-        }
-        BoundRule::Moved(which, from, ty) => {
-            let value = rule(mapping, from, row, context)?;
-            if value.is_null() {
-                return Ok(value);
+            BoundRule::Constant(value) => Ok(value.clone()),
+            BoundRule::First(rules) => self.first(rules),
+            BoundRule::Map { from, map, default } => {
+                let found = match self.value(from)?.to_text() {
+                    None => Some(default.clone().unwrap_or(Value::Null)),
+                    Some(text) => map
+                        .iter()
+                        .find(|(key, _)| *key == text)
+                        .map(|(_, value)| value.clone())
+                        .or_else(|| default.clone()),
+                };
+                found.ok_or_else(|| Halt::Reject("the value is not in the map".to_owned()))
             }
-            match context.moved(*which, &value) {
-                Found::One(value) => cast::cast(value, ty, false).map_err(Trouble::Bad),
-                Found::Unknown => Err(Trouble::Pending),
-                Found::None | Found::Many => Err(Trouble::Missing(format!(
-                    "step {} has moved no row with this key",
-                    mapping.moved[*which]
-                ))),
+            BoundRule::Cast { from, to } => {
+                let value = self.value(from)?;
+                cast::cast(value, to, self.mapping.lossy).map_err(Halt::Reject)
+            }
+            BoundRule::Object { .. } | BoundRule::Array(_) => {
+                let mut out = String::new();
+                self.write_json(rule, &mut out)?;
+                Ok(Value::Json(out))
+            }
+            BoundRule::Lookup { which, key, missing } => self.lookup(*which, key, *missing),
+            BoundRule::Moved { which, from } => {
+                let key = self.value(from)?;
+                if key.is_null() {
+                    return Ok(Value::Null);
+                }
+                let step = &self.mapping.moved[*which];
+                match self.context.moved(*which, &key) {
+                    Found::One(value) => Ok(value),
+                    Found::Unknown => Err(Halt::Pending),
+                    Found::None => {
+                        let reason = format!("step {step} moved no row with this key");
+                        Err(Halt::Missing { reason, fail: false })
+                    }
+                    Found::Many => {
+                        Err(Halt::Reject(format!("step {step} moved several rows with this key")))
+                    }
+                }
+            }
+            BoundRule::Uuid(parts) => {
+                let values = self.all(parts)?;
+                uuid(&values).map_err(Halt::Reject)
+            }
+            BoundRule::File(path) => match self.context.file(path) {
+                Found::One(value) => Ok(value),
+                Found::None => Ok(Value::Null),
+                Found::Unknown => Err(Halt::Pending),
+                Found::Many => Err(Halt::Reject(format!("several values at {path} of the file"))),
+            },
+        }
+    }
+
+    fn raw(&self, which: usize) -> Result<&Value, Halt> {
+        self.row.get(which).ok_or_else(|| {
+            Halt::Stop("the row has fewer values than the mapping has inputs".to_owned())
+        })
+    }
+
+    /// All values, or the first halt; the rest is evaluated in any case.
+    fn all(&mut self, rules: &[BoundRule]) -> Result<Vec<Value>, Halt> {
+        let values: Vec<_> = rules.iter().map(|rule| self.value(rule)).collect();
+        settle(values)
+    }
+
+    fn first(&mut self, rules: &[BoundRule]) -> Result<Value, Halt> {
+        let mut missed = None;
+        for rule in rules {
+            match self.value(rule) {
+                Ok(Value::Null) => {}
+                Err(halt @ Halt::Missing { .. }) => {
+                    missed.get_or_insert(halt);
+                }
+                other => return other,
             }
         }
-        BoundRule::Uuid(rules) => uuid(mapping, rules, row, context),
-        BoundRule::File(path) => match context.file(path) {
+        missed.map_or(Ok(Value::Null), Err)
+    }
+
+    fn lookup(&mut self, which: usize, key: &[BoundRule], missing: Missing) -> Result<Value, Halt> {
+        let values = self.all(key)?;
+        let lookup = &self.mapping.lookups[which];
+        let table = &lookup.table.name;
+        let missed = |reason: String| match missing {
+            Missing::Null => Ok(Value::Null),
+            Missing::Reject => Err(Halt::Missing { reason, fail: false }),
+            Missing::Fail => Err(Halt::Missing { reason, fail: true }),
+        };
+        if values.iter().any(Value::is_null) {
+            return missed(format!("lookup in {table} with a null key"));
+        }
+        let typed: Result<Vec<_>, _> = values
+            .into_iter()
+            .zip(&lookup.matches)
+            .map(|(value, (_, ty))| cast::cast(value, ty, false))
+            .collect();
+        // A text that is no uuid is in no uuid column: nothing matches.
+        let Ok(typed) = typed else {
+            return missed(format!("lookup in {table} found no row"));
+        };
+        match self.context.lookup(which, &typed) {
             Found::One(value) => Ok(value),
-            _ => Err(Trouble::Bad(format!("the row's file says nothing at `{path}`"))),
-        },
+            Found::None => missed(format!("lookup in {table} found no row")),
+            Found::Many => {
+                Err(Halt::Reject(format!("lookup in {table} is ambiguous: several rows match")))
+            }
+            Found::Unknown => Err(Halt::Pending),
+        }
+    }
+
+    /// Appends the rule's JSON; true when its value is NULL.
+    fn write_json(&mut self, rule: &BoundRule, out: &mut String) -> Result<bool, Halt> {
+        match rule {
+            // Padding is a part of the JSON string, as it is for to_jsonb.
+            BoundRule::Input(which)
+                if matches!(
+                    self.mapping.inputs[*which].kind(),
+                    Kind::Text { padded: true, .. }
+                ) =>
+            {
+                let value = self.raw(*which)?;
+                value.write_json(out);
+                Ok(value.is_null())
+            }
+            BoundRule::First(rules) => self.write_first(rules, out),
+            BoundRule::Object { entries, drop_nulls } => {
+                let mut done = Vec::with_capacity(entries.len());
+                out.push('{');
+                let mut comma = false;
+                for (key, rule) in entries {
+                    let start = out.len();
+                    if comma {
+                        out.push(',');
+                    }
+                    write_json_string(key, out);
+                    out.push(':');
+                    let null = self.write_json(rule, out);
+                    if *drop_nulls && matches!(null, Ok(true)) {
+                        out.truncate(start);
+                    } else {
+                        comma = true;
+                    }
+                    done.push(null);
+                }
+                out.push('}');
+                settle(done).map(|_| false)
+            }
+            BoundRule::Array(rules) => {
+                let mut done = Vec::with_capacity(rules.len());
+                out.push('[');
+                for (at, rule) in rules.iter().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
+                    done.push(self.write_json(rule, out));
+                }
+                out.push(']');
+                settle(done).map(|_| false)
+            }
+            rule => {
+                let value = self.value(rule)?;
+                value.write_json(out);
+                Ok(value.is_null())
+            }
+        }
+    }
+
+    /// The JSON of the first that is not null.
+    fn write_first(&mut self, rules: &[BoundRule], out: &mut String) -> Result<bool, Halt> {
+        let mut missed = None;
+        for rule in rules {
+            let start = out.len();
+            match self.write_json(rule, out) {
+                Ok(false) => return Ok(false),
+                Ok(true) => {}
+                Err(halt @ Halt::Missing { .. }) => {
+                    missed.get_or_insert(halt);
+                }
+                Err(halt) => return Err(halt),
+            }
+            out.truncate(start);
+        }
+        out.push_str("null");
+        missed.map_or(Ok(true), Err)
     }
 }
 
-/// The first that is not null; a lookup that finds nothing counts as null until the last.
-fn first(
-    mapping: &BoundMapping,
-    rules: &[BoundRule],
-    row: &[Value],
-    context: &mut dyn Context,
-) -> Result<Value, Trouble> {
-    let mut missing = None;
-    for inner in rules {
-        match rule(mapping, inner, row, context) {
-            Ok(Value::Null) => {}
-            Ok(value) => return Ok(value),
-            Err(Trouble::Missing(reason)) => missing = Some(reason),
-            Err(trouble) => return Err(trouble),
+/// The values, or one halt: a pending key comes first, because the row is evaluated again.
+fn settle<T>(results: Vec<Result<T, Halt>>) -> Result<Vec<T>, Halt> {
+    let mut values = Vec::with_capacity(results.len());
+    let mut halt = None;
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(Halt::Pending) => return Err(Halt::Pending),
+            Err(other) => {
+                halt.get_or_insert(other);
+            }
         }
     }
-    missing.map_or(Ok(Value::Null), |reason| Err(Trouble::Missing(reason)))
+    halt.map_or(Ok(values), Err)
 }
 
-fn object(
-    mapping: &BoundMapping,
-    entries: &[(String, BoundRule)],
-    drop_nulls: bool,
-    row: &[Value],
-    context: &mut dyn Context,
-) -> Result<Value, Trouble> {
-    let mut out = String::from("{");
-    for (key, inner) in entries {
-        let value = rule(mapping, inner, row, context)?;
-        if drop_nulls && value.is_null() {
-            continue;
-        }
-        if out.len() > 1 {
-            out.push(',');
-        }
-        write_json_string(key, &mut out);
-        out.push(':');
-        value.write_json(&mut out);
-    }
-    out.push('}');
-    Ok(Value::Json(out))
-}
-
-fn look_up(
-    mapping: &BoundMapping,
-    which: usize,
-    rules: &[BoundRule],
-    missing: Missing,
-    row: &[Value],
-    context: &mut dyn Context,
-) -> Result<Value, Trouble> {
-    let mut key = Vec::with_capacity(rules.len());
-    for inner in rules {
-        key.push(rule(mapping, inner, row, context)?);
-    }
-    let table = &mapping.lookups[which].table.name.name;
-    let found =
-        if key.iter().any(Value::is_null) { Found::None } else { context.lookup(which, &key) };
-    match (found, missing) {
-        (Found::One(value), _) => Ok(value),
-        (Found::Unknown, _) => Err(Trouble::Pending),
-        (Found::Many, _) => {
-            Err(Trouble::Bad(format!("the lookup in {table} is ambiguous: two rows match")))
-        }
-        (Found::None, Missing::Null) => Ok(Value::Null),
-        (Found::None, Missing::Reject) => {
-            Err(Trouble::Missing(format!("the lookup in {table} finds no row")))
-        }
-        (Found::None, Missing::Fail) => {
-            Err(Trouble::Stop(format!("the lookup in {table} finds no row and missing = \"fail\"")))
-        }
-    }
-}
-
-fn uuid(
-    mapping: &BoundMapping,
-    rules: &[BoundRule],
-    row: &[Value],
-    context: &mut dyn Context,
-) -> Result<Value, Trouble> {
-    let mut parts = Vec::with_capacity(rules.len());
-    for inner in rules {
-        parts.push(rule(mapping, inner, row, context)?);
-    }
-    uuid_of(&parts).map_err(Trouble::Bad)
-}
-
-/// A version 5 UUID of the parts' text forms, each with its length before it, so that
+/// The version 5 UUID of some values. Each part has its length before it, so that
 /// `("ab", "c")` and `("a", "bc")` differ.
-pub fn uuid_of(parts: &[Value]) -> Result<Value, String> {
-    let namespace = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, b"tablelift");
+pub(super) fn uuid(parts: &[Value]) -> Result<Value, String> {
     let mut name = String::new();
     for part in parts {
-        let text = part.to_text().ok_or("null can't be part of a uuid")?;
+        let Some(text) = part.to_text() else {
+            return Err("null in a uuid rule".to_owned());
+        };
         name.push_str(&format!("{}:{text}", text.len()));
     }
-    let id = uuid::Uuid::new_v5(&namespace, name.as_bytes());
-    Ok(Value::Typed(crate::value::Scalar::Uuid, id.to_string()))
+    let space = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, b"tablelift");
+    let made = uuid::Uuid::new_v5(&space, name.as_bytes());
+    Ok(Value::Typed(crate::value::Scalar::Uuid, made.to_string()))
 }

@@ -2,19 +2,21 @@
 //!
 //! [`Rule`] is what a plan says. [`bind()`] ties it to a source and a target table and finds
 //! everything that can't work. The bound tree then has two readers that a property test holds
-//! equal: [`render`] makes SQL text of it, [`eval()`] evaluates it on a row.
+//! equal: [`render()`] makes SQL text of it, [`eval()`] evaluates it on a row.
 
 pub mod bind;
-pub mod bound;
 pub mod cast;
 pub mod eval;
 pub mod render;
 
-pub use bind::{Finding, Scope, bind, same_names};
-pub use bound::{BoundLookup, BoundMapping, BoundRule, Form, Input, InputSource};
-pub use eval::{Context, Reject, eval};
+pub use bind::{
+    BoundChildren, BoundColumn, BoundLookup, BoundMapping, BoundRule, Finding, Form, Input,
+    InputSource, Scope, bind, same_names,
+};
+pub use eval::{Context, Found, Outcome, Reject, eval};
+pub use render::{render, render_inputs, sql_function};
 
-use crate::value::{Scalar, Value};
+use crate::value::Value;
 
 /// The rules of one step: target column = rule, in the plan's order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -48,8 +50,7 @@ impl Constant {
             Constant::Bool(b) => Value::Bool(*b),
             Constant::Int(i) => Value::Int(*i),
             Constant::Number(text) => Value::Number(text.clone()),
-            Constant::Text(text) => Value::Text(text.clone()),
-            Constant::Time(text) => Value::Typed(Scalar::Opaque, text.clone()),
+            Constant::Text(text) | Constant::Time(text) => Value::Text(text.clone()),
             Constant::Json(text) => Value::Json(text.clone()),
         }
     }

@@ -173,13 +173,7 @@ async fn bind_update(
         is_files: false,
         name: update.table.clone(),
     };
-    // Only the columns set are written: others may well be NOT NULL without a rule.
-    let mut written = target.clone();
-    written.columns.iter_mut().for_each(|column| {
-        column.not_null &= update.set.columns.iter().any(|(name, _)| *name == column.name);
-    });
-    let mut mapping = bind_mapping(plan, step, Some(&update.set), &scope, &written, ends).await?;
-    mapping.warnings.retain(|warning| warning.column.is_some());
+    let mapping = bind_mapping(plan, step, Some(&update.set), &scope, &target, ends).await?;
     let mut bound = finish(plan, step, source, target, mapping, ends, false)?;
     bound.choice = Choice::Update;
     bound.job.marks.key = row_key.names();
@@ -252,6 +246,7 @@ async fn bind_mapping(
         lookups: &lookups,
         moved: &moved,
         lossy: step.options.lossy,
+        partial: matches!(step.kind, StepKind::Update(_)),
     };
     bind(&mapping, &scope).map_err(errors_of)
 }

@@ -39,8 +39,8 @@ fn unknown_tables_and_columns_are_named_with_the_nearest() {
     refused(&world, &step(&STEP.replace("copy = \"s\"", "copy = \"nope\"")), &["nope", "source"]);
     refused(&world, &step(&STEP.replace("into = \"t\"", "into = \"nope\"")), &["nope", "target"]);
     let columns = |rules: &str| step(&format!("{STEP}\n[step.columns]\n{rules}"));
-    refused(&world, &columns("id = \"id\"\nname = \"nmae\""), &["nmae", "Did you mean `name`"]);
-    refused(&world, &columns("id = \"id\"\nnome = \"name\""), &["nome", "Did you mean `name`"]);
+    refused(&world, &columns("id = \"id\"\nname = \"nmae\""), &["nmae", "did you mean \"name\""]);
+    refused(&world, &columns("id = \"id\"\nnome = \"name\""), &["nome", "did you mean \"name\""]);
     refused(&world, &columns("id = \"id\""), &["name", "NOT NULL"]);
     refused(&world, &step(&format!("{STEP}\nkey = \"nmae\"")), &["nmae"]);
     refused(&world, &step(&format!("{STEP}\nkey = \"name\"")), &["not unique"]);

@@ -17,4 +17,5 @@ mod pairs;
 mod readers;
 mod rejects;
 mod rollback;
+mod sessions;
 mod tidy;

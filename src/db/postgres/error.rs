@@ -8,7 +8,8 @@ use crate::error::{Class, Error};
 /// everything transient is retried; all else stops.
 pub fn class_of(code: &str) -> Class {
     match code {
-        "21000" => Class::Split,
+        // A row met twice by one upsert; a document nested too deep for the server's stack.
+        "21000" | "54001" => Class::Split,
         // A new plan for a statement after DDL elsewhere, deadlock, serialization, lock timeout.
         "0A000" => Class::Stop,
         "40001" | "40P01" | "55P03" => Class::Retry,

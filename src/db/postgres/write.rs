@@ -306,7 +306,7 @@ pub async fn look_up(
         quote(&lookup.take),
         arrays.join(", "),
         names.join(", "),
-        lookup.table.name.sql(),
+        lookup.table.sql(),
         join.join(" AND "),
     );
     let mut statement = Statement::new(sql);

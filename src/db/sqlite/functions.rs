@@ -22,7 +22,7 @@ pub fn register(connection: &Connection) -> rusqlite::Result<()> {
         .create_scalar_function("tl_digest", -1, flags, |context| Ok(digest(context).to_vec()))?;
     for (name, arity) in render::SQL_FUNCTIONS {
         connection
-            .create_scalar_function(*name, *arity, flags, move |context| call(name, context))?;
+            .create_scalar_function(name, arity, flags, move |context| call(name, context))?;
     }
     Ok(())
 }

@@ -239,7 +239,7 @@ pub fn look_up(
     let sql = format!(
         "SELECT t.{} FROM {} t WHERE {} LIMIT 2",
         quote(&lookup.take),
-        lookup.table.name.sql(),
+        lookup.table.sql(),
         conditions.join(" AND "),
     );
     let find = |key: &[Value]| -> rusqlite::Result<Vec<Value>> {

@@ -6,8 +6,8 @@ use crate::db::Session;
 use crate::engine::Shared;
 use crate::error::Result;
 use crate::key::{Key, KeyPart};
+use crate::mapping::BoundMapping;
 use crate::mapping::eval::{Context, Found};
-use crate::mapping::{BoundMapping, cast};
 use crate::sql::Flavor;
 use crate::value::Value;
 
@@ -20,8 +20,6 @@ pub struct Lookups {
     moved_wanted: Vec<HashMap<String, Value>>,
     /// What the row's file says.
     pub(super) file: Option<HashMap<String, Value>>,
-    /// The mapping's lookups, to fit keys to the columns they are compared with.
-    types: Vec<Vec<crate::sql::ColumnType>>,
 }
 
 impl Lookups {
@@ -34,11 +32,6 @@ impl Lookups {
             moved: vec![HashMap::new(); mapping.moved.len()],
             moved_wanted: vec![HashMap::new(); mapping.moved.len()],
             file: None,
-            types: mapping
-                .lookups
-                .iter()
-                .map(|lookup| lookup.matches.iter().map(|(_, ty)| ty.clone()).collect())
-                .collect(),
         }
     }
 
@@ -105,19 +98,10 @@ fn name_of(key: &[Value]) -> String {
 
 impl Context for Lookups {
     fn lookup(&mut self, which: usize, key: &[Value]) -> Found {
-        let fitted: std::result::Result<Vec<Value>, String> = key
-            .iter()
-            .zip(&self.types[which])
-            .map(|(value, ty)| cast::cast(value.clone(), ty, false))
-            .collect();
-        // A value that the column can't hold is in no row of it.
-        let Ok(fitted) = fitted else {
-            return Found::None;
-        };
-        let name = name_of(&fitted);
+        let name = name_of(key);
         match self.lookups[which].get(&name).map(Vec::as_slice) {
             None => {
-                self.wanted[which].insert(name, fitted);
+                self.wanted[which].insert(name, key.to_vec());
                 Found::Unknown
             }
             Some([]) => Found::None,

@@ -1,150 +1,232 @@
-//! Conversions: exact, or a reason why not. Nothing is rounded, cut or shifted unless the plan
-//! says `lossy = "allow"`.
+//! Conversions, each with the reason why a value can't make it.
+//!
+//! [`fit`] is what a plain rule does at its target column, [`cast`] what a `cast` rule does.
+//! Both are exact or fail: nothing is rounded, cut, padded or shifted unless `lossy` says so,
+//! and then the server does it.
 
-mod json;
+pub mod json;
 mod numbers;
+mod pairs;
+mod sqlite;
 mod times;
 mod types;
 
-pub use json::is_json;
-pub use types::{kind_name, parse_type};
+#[cfg(test)]
+mod tests;
+
+pub(crate) use numbers::numeric_text;
+pub(crate) use pairs::exact_in_sql;
+pub use pairs::{Pair, pair};
+pub use types::parse_type;
 
 use crate::sql::{Affinity, ColumnType, Kind};
 use crate::value::{Scalar, Value};
 
-/// A conversion's answer: the value in the new type, or a short reason.
-pub type Converted = Result<Value, String>;
+/// How far a conversion may go.
+#[derive(Debug, Clone, Copy)]
+struct Mode {
+    /// A `cast` rule asked for it.
+    explicit: bool,
+    /// `lossy = "allow"`.
+    lossy: bool,
+}
 
-/// What a stored value means by its column's declared type: SQLite's booleans and JSON.
-pub fn interpret(value: Value, kind: &Kind) -> Converted {
+/// What a stored SQLite value means by the convention of its column's declared type, and what
+/// a PostgreSQL value means outside of JSON: blanks at the end of a `character(n)` are padding.
+///
+/// # Errors
+/// Text that is not JSON in a column declared as JSON.
+pub fn interpret(value: Value, kind: &Kind) -> Result<Value, String> {
     match (kind, value) {
-        (Kind::Dynamic(Affinity::Bool), Value::Int(0)) => Ok(Value::Bool(false)),
-        (Kind::Dynamic(Affinity::Bool), Value::Int(1)) => Ok(Value::Bool(true)),
-        (Kind::Dynamic(Affinity::Json), Value::Text(text)) => {
-            if is_json(&text) {
+        (Kind::Dynamic(Affinity::Bool), Value::Int(i @ (0 | 1))) => Ok(Value::Bool(i == 1)),
+        (Kind::Dynamic(Affinity::Json) | Kind::Json | Kind::Jsonb, Value::Text(text)) => {
+            if json::scan(&text).is_some() {
                 Ok(Value::Json(text))
             } else {
-                Err("the column is declared JSON and holds text that is not".to_owned())
+                Err("text in a JSON column: not a JSON document".to_owned())
             }
+        }
+        (Kind::Text { padded: true, .. }, Value::Text(mut text)) => {
+            text.truncate(text.trim_end_matches(' ').len());
+            Ok(Value::Text(text))
         }
         (_, value) => Ok(value),
     }
 }
 
-/// Implicit assignment of a value to a column.
-pub fn fit(value: Value, to: &ColumnType, lossy: bool) -> Converted {
-    convert(value, to, lossy, false)
+/// The value as a target column takes it from a plain rule.
+///
+/// # Errors
+/// A short phrase that names both types, never the value.
+pub fn fit(value: Value, to: &ColumnType, lossy: bool) -> Result<Value, String> {
+    convert(value, to, Mode { explicit: false, lossy })
 }
 
-/// An explicit `cast` rule: what assignment does, and what only an order may do.
-pub fn cast(value: Value, to: &ColumnType, lossy: bool) -> Converted {
-    convert(value, to, lossy, true)
+/// The value as a `cast` rule makes it: all that [`fit`] does, and text is read generously,
+/// zones are added and dropped at UTC.
+///
+/// # Errors
+/// A short phrase that names both types, never the value.
+pub fn cast(value: Value, to: &ColumnType, lossy: bool) -> Result<Value, String> {
+    convert(value, to, Mode { explicit: true, lossy })
 }
 
-fn no_way(value: &Value, to: &ColumnType) -> String {
-    format!("{} does not fit {}", value.type_name(), to.name)
+/// `numeric into integer: it has decimal places`
+fn reason(from: &str, to: &ColumnType, why: &str) -> String {
+    format!("{from} into {}: {why}", to.name)
 }
 
-fn convert(value: Value, to: &ColumnType, lossy: bool, explicit: bool) -> Converted {
+fn convert(value: Value, to: &ColumnType, mode: Mode) -> Result<Value, String> {
     if value.is_null() {
-        return Ok(Value::Null);
+        return Ok(value);
     }
     match &to.kind {
-        Kind::Bool => boolean(value, to),
-        Kind::Int(width) => numbers::integer(value, *width, to, lossy),
-        Kind::Numeric(limits) => numbers::numeric(value, *limits, to, lossy),
-        Kind::Float4 => numbers::float4(value, to, lossy),
-        Kind::Float8 => numbers::float8(value, to, lossy),
-        Kind::Text { max, .. } => text(value, *max, to, lossy),
-        Kind::Bytes => bytes(value, to, explicit),
-        Kind::Json | Kind::Jsonb => json::document(value, to, explicit),
-        Kind::Date => times::date(value, to, explicit),
-        Kind::Time(digits) => times::time(value, *digits, to, lossy),
-        Kind::TimeTz(digits) => times::time_tz(value, *digits, to, lossy),
-        Kind::Timestamp(digits) => times::timestamp(value, *digits, to, lossy, explicit),
-        Kind::TimestampTz(digits) => times::timestamp_tz(value, *digits, to, lossy, explicit),
-        Kind::Interval => match value {
-            Value::Typed(Scalar::Interval | Scalar::Opaque, _) => Ok(value),
-            Value::Text(text) => Ok(Value::Typed(Scalar::Interval, no_nul(text, to)?)),
-            other => Err(no_way(&other, to)),
-        },
-        Kind::Uuid => uuid(value, to),
-        // Any other type of the server reads its own text form.
-        Kind::Opaque { .. } => match value {
-            Value::Bytes(_) => Err(no_way(&value, to)),
-            Value::Text(text) => Ok(Value::Typed(Scalar::Opaque, no_nul(text, to)?)),
-            other => Ok(other),
-        },
-        Kind::Dynamic(affinity) => numbers::stored(value, *affinity, to, lossy),
+        Kind::Bool => boolean(value, to, mode),
+        Kind::Int(width) => numbers::int(value, *width, to, mode),
+        Kind::Numeric(limit) => numbers::numeric(value, *limit, to, mode),
+        Kind::Float4 => numbers::float(value, true, to, mode),
+        Kind::Float8 => numbers::float(value, false, to, mode),
+        Kind::Text { max, .. } => text(value, *max, to, mode),
+        Kind::Bytes => bytes(value, to, mode),
+        Kind::Json => document(value, false),
+        Kind::Jsonb => document(value, true),
+        Kind::Date
+        | Kind::Time(_)
+        | Kind::TimeTz(_)
+        | Kind::Timestamp(_)
+        | Kind::TimestampTz(_) => times::time(value, to, mode),
+        Kind::Interval => times::interval(value, to),
+        Kind::Uuid => uuid(value, to, mode),
+        Kind::Opaque { .. } => opaque(value, to),
+        Kind::Dynamic(affinity) => sqlite::store(value, *affinity, to, mode),
     }
 }
 
-fn no_nul(text: String, to: &ColumnType) -> Result<String, String> {
-    if text.contains('\0') {
-        Err(format!("text with a NUL does not fit {}", to.name))
-    } else {
-        Ok(text)
-    }
-}
-
-fn boolean(value: Value, to: &ColumnType) -> Converted {
-    match &value {
-        Value::Bool(_) => Ok(value),
-        Value::Int(0) => Ok(Value::Bool(false)),
-        Value::Int(1) => Ok(Value::Bool(true)),
-        Value::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
-            "true" | "t" | "yes" | "y" | "on" | "1" => Ok(Value::Bool(true)),
-            "false" | "f" | "no" | "n" | "off" | "0" => Ok(Value::Bool(false)),
-            _ => Err(no_way(&value, to)),
+fn boolean(value: Value, to: &ColumnType, mode: Mode) -> Result<Value, String> {
+    let from = value.type_name();
+    let known = match &value {
+        Value::Bool(b) => Some(*b),
+        Value::Int(i) => match i {
+            0 => Some(false),
+            1 => Some(true),
+            _ => return Err(reason(from, to, "only 0 and 1 are booleans")),
         },
-        Value::Json(text) if text == "true" => Ok(Value::Bool(true)),
-        Value::Json(text) if text == "false" => Ok(Value::Bool(false)),
-        _ => Err(no_way(&value, to)),
-    }
-}
-
-fn text(value: Value, max: Option<u32>, to: &ColumnType, lossy: bool) -> Converted {
-    if let Value::Bytes(_) = value {
-        return Err(no_way(&value, to));
-    }
-    let text = no_nul(value.to_text().unwrap_or_default(), to)?;
-    if let Some(max) = max {
-        let length = text.chars().count();
-        if length > max as usize {
-            if !lossy {
-                return Err(format!("{length} characters, {} keeps {max}", to.name));
+        Value::Text(text) => {
+            let word = text.to_ascii_lowercase();
+            let (word, more) = (word.trim(), mode.explicit);
+            match word {
+                "true" | "t" => Some(true),
+                "false" | "f" => Some(false),
+                "yes" | "y" | "on" | "1" if more => Some(true),
+                "no" | "n" | "off" | "0" if more => Some(false),
+                _ => None,
             }
-            return Ok(Value::Text(text.chars().take(max as usize).collect()));
+        }
+        Value::Number(_) | Value::Real(_) | Value::Float(_) if mode.explicit => {
+            match value.to_text().as_deref() {
+                Some("0" | "-0") => Some(false),
+                Some("1") => Some(true),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    known.map(Value::Bool).ok_or_else(|| reason(from, to, "not a boolean"))
+}
+
+fn text(value: Value, max: Option<u32>, to: &ColumnType, mode: Mode) -> Result<Value, String> {
+    let from = value.type_name();
+    if matches!(value, Value::Bytes(_)) && !mode.explicit {
+        return Err(reason(from, to, "bytes are not text"));
+    }
+    let text = value.to_text().unwrap_or_default();
+    if text.contains('\0') {
+        return Err(reason(from, to, "the character \\u0000 doesn't fit"));
+    }
+    if let Some(max) = max {
+        // Bytes bound characters from above, so most texts are not counted.
+        if text.len() > max as usize {
+            let length = text.chars().count();
+            if length > max as usize && !mode.lossy {
+                return Err(reason(
+                    from,
+                    to,
+                    &format!("it has {length} characters, the column keeps {max}"),
+                ));
+            }
+            if length > max as usize {
+                return Ok(Value::Text(text.chars().take(max as usize).collect()));
+            }
         }
     }
     Ok(Value::Text(text))
 }
 
-fn bytes(value: Value, to: &ColumnType, explicit: bool) -> Converted {
-    match &value {
+fn bytes(value: Value, to: &ColumnType, mode: Mode) -> Result<Value, String> {
+    let from = value.type_name();
+    match value {
         Value::Bytes(_) => Ok(value),
-        Value::Text(text) if explicit => match text.strip_prefix("\\x") {
-            Some(hex) => {
-                crate::key::hex_bytes(hex).map(Value::Bytes).ok_or_else(|| no_way(&value, to))
+        Value::Text(text) if mode.explicit => text
+            .strip_prefix("\\x")
+            .and_then(unhex)
+            .map(Value::Bytes)
+            .ok_or_else(|| reason(from, to, "not of the form \\x and hex digits")),
+        _ => Err(reason(from, to, "not bytes")),
+    }
+}
+
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok())
+        .collect()
+}
+
+fn document(value: Value, binary: bool) -> Result<Value, String> {
+    let text = match value {
+        Value::Json(text) | Value::Text(text) => text,
+        other => {
+            let mut text = String::new();
+            other.write_json(&mut text);
+            text
+        }
+    };
+    match json::refusal(&text, binary) {
+        Some(why) => Err(why),
+        None => Ok(Value::Json(text)),
+    }
+}
+
+fn uuid(value: Value, to: &ColumnType, mode: Mode) -> Result<Value, String> {
+    let from = value.type_name();
+    let parsed = match &value {
+        Value::Typed(Scalar::Uuid, _) => return Ok(value),
+        Value::Text(text) => {
+            let text = if mode.explicit { text.trim() } else { text };
+            uuid::Uuid::try_parse(text).ok()
+        }
+        Value::Bytes(bytes) if mode.explicit => uuid::Uuid::from_slice(bytes).ok(),
+        _ => None,
+    };
+    parsed
+        .map(|uuid| Value::Typed(Scalar::Uuid, uuid.to_string()))
+        .ok_or_else(|| reason(from, to, "not a uuid"))
+}
+
+/// The server reads the text form itself and refuses what it doesn't know.
+fn opaque(value: Value, to: &ColumnType) -> Result<Value, String> {
+    let from = value.type_name();
+    match value {
+        Value::Bytes(_) => Err(reason(from, to, "not its text form")),
+        other => {
+            let text = other.to_text().unwrap_or_default();
+            if text.contains('\0') {
+                return Err(reason(from, to, "the character \\u0000 doesn't fit"));
             }
-            None => Ok(Value::Bytes(text.clone().into_bytes())),
-        },
-        _ => Err(no_way(&value, to)),
+            Ok(Value::Typed(Scalar::Opaque, text))
+        }
     }
 }
-
-fn uuid(value: Value, to: &ColumnType) -> Converted {
-    match &value {
-        Value::Typed(Scalar::Uuid, _) => Ok(value),
-        Value::Text(text) => uuid::Uuid::parse_str(text.trim())
-            .map(|id| Value::Typed(Scalar::Uuid, id.to_string()))
-            .map_err(|_| "text that is no uuid".to_owned()),
-        Value::Bytes(bytes) => uuid::Uuid::from_slice(bytes)
-            .map(|id| Value::Typed(Scalar::Uuid, id.to_string()))
-            .map_err(|_| format!("{} bytes are no uuid", bytes.len())),
-        _ => Err(no_way(&value, to)),
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,284 +1,294 @@
-//! Numbers. Digits are compared as digits; a float is only ever asked whether it is exact.
+//! Exact decimals as digits, and what fits into which number type.
 
-use super::{Converted, no_way};
-use crate::sql::{Affinity, ColumnType};
+use super::{Mode, reason};
+use crate::sql::ColumnType;
 use crate::value::Value;
 
-/// A decimal: sign, digits without leading zeros before the point, digits after it without
-/// trailing zeros. Exponents are spelled out.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Decimal {
+/// Digits that a PostgreSQL numeric has before and after the point.
+const WHOLE_DIGITS: i64 = 131_072;
+const FRACTION_DIGITS: i64 = 16_383;
+
+/// A decimal number: `digits × 10^-scale`, never a float.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decimal {
     negative: bool,
-    whole: String,
-    fraction: String,
+    /// Without leading zeros; empty for zero.
+    digits: String,
+    scale: i64,
 }
 
-/// Longer exponents are nobody's decimal; they would only fill memory with zeros.
-const EXPONENT_MAX: i64 = 200_000;
-
 impl Decimal {
-    /// Reads `-12.50`, `1e5`, `.5`; `None` for anything else, NaN included.
-    pub fn parse(text: &str) -> Option<Decimal> {
-        let text = text.trim();
-        let (negative, rest) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text.strip_prefix('+').unwrap_or(text)),
+    /// Reads `-12.50` or `1.5E+3`. `loose` also takes `+1`, `007`, `.5` and `5.`.
+    pub(crate) fn parse(text: &str, loose: bool) -> Option<Decimal> {
+        let (negative, body) = match text.as_bytes().first()? {
+            b'-' => (true, &text[1..]),
+            b'+' if loose => (false, &text[1..]),
+            _ => (false, text),
         };
-        let (digits, exponent) = match rest.find(['e', 'E']) {
-            Some(at) => (&rest[..at], rest[at + 1..].parse::<i64>().ok()?),
-            None => (rest, 0),
+        let (mantissa, exponent) = match body.find(['e', 'E']) {
+            Some(at) => (&body[..at], &body[at + 1..]),
+            None => (body, "0"),
         };
-        if exponent.abs() > EXPONENT_MAX {
+        let plain = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        if plain.is_empty() || !plain.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if !all_digits(whole) || !all_digits(fraction) || whole.len() + fraction.len() == 0 {
+        let exponent: i64 = exponent.parse::<i64>().ok().filter(|e| e.abs() < 1 << 40)?;
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        if !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let mut whole = whole.to_owned();
-        let mut fraction = fraction.to_owned();
-        let shift = usize::try_from(exponent.unsigned_abs()).ok()?;
-        if exponent > 0 {
-            let padded = format!("{fraction:0<shift$}");
-            whole.push_str(&padded[..shift]);
-            fraction = padded[shift..].to_owned();
-        } else if exponent < 0 {
-            let padded = format!("{whole:0>width$}", width = shift + 1);
-            let cut = padded.len() - shift;
-            fraction = format!("{}{fraction}", &padded[cut..]);
-            whole = padded[..cut].to_owned();
+        let strict = !whole.is_empty()
+            && (whole.len() == 1 || !whole.starts_with('0'))
+            && !mantissa.ends_with('.');
+        if whole.len() + fraction.len() == 0 || !loose && !strict {
+            return None;
         }
-        let whole = whole.trim_start_matches('0').to_owned();
-        let fraction = fraction.trim_end_matches('0').to_owned();
-        let zero = whole.is_empty() && fraction.is_empty();
-        Some(Decimal { negative: negative && !zero, whole, fraction })
+        let digits = format!("{whole}{fraction}").trim_start_matches('0').to_owned();
+        let scale = i64::try_from(fraction.len()).ok()? - exponent;
+        Some(Decimal { negative: negative && !digits.is_empty(), digits, scale })
     }
 
-    fn integer(&self) -> Option<i64> {
-        if !self.fraction.is_empty() {
+    /// The shortest decimal that reads back as the float.
+    fn of(value: &Value) -> Option<Decimal> {
+        match value {
+            Value::Int(i) => Decimal::parse(&i.to_string(), false),
+            Value::Number(text) | Value::Text(text) => Decimal::parse(text, false),
+            Value::Real(_) | Value::Float(_) => Decimal::parse(&value.to_text()?, false),
+            _ => None,
+        }
+    }
+
+    /// Without zeros at the end.
+    fn normal(&self) -> Decimal {
+        let digits = self.digits.trim_end_matches('0').to_owned();
+        let cut = (self.digits.len() - digits.len()) as i64;
+        let scale = if digits.is_empty() { 0 } else { self.scale - cut };
+        Decimal { negative: self.negative, digits, scale }
+    }
+
+    /// Same number, however it is spelled.
+    pub(crate) fn equals(&self, other: &Decimal) -> bool {
+        self.normal() == other.normal()
+    }
+
+    /// Digits after the point that are not just zeros; may be negative.
+    fn places(&self) -> i64 {
+        self.normal().scale
+    }
+
+    /// Digits before the point; negative for 0.00…
+    fn whole_digits(&self) -> i64 {
+        self.digits.len() as i64 - self.scale
+    }
+
+    /// The text form of PostgreSQL's numeric: no exponent, zeros at the end kept. `None` when
+    /// it is out of range.
+    pub(crate) fn plain(&self) -> Option<String> {
+        if self.scale > FRACTION_DIGITS || self.whole_digits() > WHOLE_DIGITS {
             return None;
         }
         let sign = if self.negative { "-" } else { "" };
-        let whole = if self.whole.is_empty() { "0" } else { &self.whole };
-        format!("{sign}{whole}").parse().ok()
+        let Ok(scale) = usize::try_from(self.scale) else {
+            let zeros = usize::try_from(-self.scale).unwrap_or(0);
+            let zeros = if self.digits.is_empty() { 0 } else { zeros };
+            let digits = if self.digits.is_empty() { "0" } else { &self.digits };
+            // Not by the width of a format, which ends at 65,535.
+            return Some(format!("{sign}{digits}{}", "0".repeat(zeros)));
+        };
+        let zeros = (scale + 1).saturating_sub(self.digits.len());
+        let digits = "0".repeat(zeros) + &self.digits;
+        let (whole, fraction) = digits.split_at(digits.len() - scale);
+        let dot = if fraction.is_empty() { "" } else { "." };
+        Some(format!("{sign}{whole}{dot}{fraction}"))
+    }
+
+    /// The integer, when it is one and fits.
+    fn to_int(&self) -> Option<i64> {
+        let normal = self.normal();
+        if normal.scale > 0 || normal.whole_digits() > 19 {
+            return None;
+        }
+        normal.plain()?.parse().ok()
     }
 }
 
-/// The decimal that a value is, if it is a number or says one.
-fn decimal(value: &Value) -> Option<Decimal> {
-    match value {
-        Value::Text(text) | Value::Number(text) | Value::Json(text) => Decimal::parse(text),
-        Value::Int(_) | Value::Real(_) | Value::Float(_) => Decimal::parse(&value.to_text()?),
+/// PostgreSQL's spelling of what no digits can say.
+fn special(text: &str) -> Option<&'static str> {
+    match text.to_ascii_lowercase().trim_start_matches('+') {
+        "nan" => Some("NaN"),
+        "infinity" | "inf" => Some("Infinity"),
+        "-infinity" | "-inf" => Some("-Infinity"),
         _ => None,
     }
 }
 
-/// Into smallint, integer, bigint.
-pub fn integer(value: Value, width: u8, to: &ColumnType, lossy: bool) -> Converted {
-    let i = match &value {
-        Value::Int(i) => *i,
-        Value::Bool(b) => i64::from(*b),
-        Value::Number(_) | Value::Real(_) | Value::Float(_) | Value::Text(_) | Value::Json(_) => {
-            let Some(number) = decimal(&value) else {
-                return Err(no_way(&value, to));
-            };
-            match number.integer() {
-                Some(i) => i,
-                None if !number.fraction.is_empty() && !lossy => {
-                    return Err(format!(
-                        "{} with decimal places does not fit {}",
-                        value.type_name(),
-                        to.name
-                    ));
-                }
-                // The server rounds as it does.
-                None if !number.fraction.is_empty() => return rounded(&value, to),
-                None => return Err(format!("the number is out of range for {}", to.name)),
-            }
-        }
-        _ => return Err(no_way(&value, to)),
-    };
-    let fits = match width {
-        2 => i16::try_from(i).is_ok(),
-        4 => i32::try_from(i).is_ok(),
-        _ => true,
-    };
-    if fits {
-        Ok(Value::Int(i))
-    } else {
-        Err(format!("the number is out of range for {}", to.name))
-    }
+/// A number's text as a numeric prints it: `+1.5e3` becomes `1500`.
+pub(crate) fn numeric_text(text: &str) -> Option<String> {
+    special(text).map(str::to_owned).or_else(|| Decimal::parse(text, true)?.plain())
 }
 
-fn rounded(value: &Value, to: &ColumnType) -> Converted {
-    let float: f64 = value.to_text().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN);
-    if float.abs() < 9e15 {
-        Ok(Value::Int(float.round_ties_even() as i64))
-    } else {
-        Err(format!("the number is out of range for {}", to.name))
-    }
-}
-
-/// Into numeric(p,s).
-pub fn numeric(
-    value: Value,
-    limits: Option<(u32, i32)>,
-    to: &ColumnType,
-    lossy: bool,
-) -> Converted {
-    let text = match &value {
-        Value::Int(_) | Value::Number(_) | Value::Real(_) | Value::Float(_) => {
-            value.to_text().unwrap_or_default()
-        }
-        Value::Bool(_) => return Err(no_way(&value, to)),
-        Value::Text(text) | Value::Json(text) => text.trim().to_owned(),
-        _ => return Err(no_way(&value, to)),
-    };
-    let Some(number) = Decimal::parse(&text) else {
-        let special = matches!(text.as_str(), "NaN" | "Infinity" | "-Infinity");
-        if special && !matches!(value, Value::Text(_) | Value::Json(_)) {
-            return Ok(Value::Number(text));
-        }
-        return Err(no_way(&value, to));
-    };
-    if let Some((precision, scale)) = limits {
-        let places = i32::try_from(number.fraction.len()).unwrap_or(i32::MAX);
-        if places > scale.max(0) && !lossy {
-            return Err(format!(
-                "needs {places} decimal places, {} keeps {}",
-                to.name,
-                scale.max(0)
-            ));
-        }
-        let room = i64::from(precision) - i64::from(scale);
-        let digits = i64::try_from(number.whole.len()).unwrap_or(i64::MAX);
-        if digits > room {
-            return Err(format!("the number is out of range for {}", to.name));
-        }
-        let trailing = number.whole.len() - number.whole.trim_end_matches('0').len();
-        if scale < 0 && trailing < scale.unsigned_abs() as usize && !lossy {
-            return Err(format!("{} would round the number", to.name));
-        }
-    }
-    Ok(Value::Number(text))
-}
-
-/// Into double precision.
-pub fn float8(value: Value, to: &ColumnType, lossy: bool) -> Converted {
-    match &value {
-        Value::Float(_) => Ok(value),
-        Value::Real(f) => Ok(Value::Float(f64::from(*f))),
-        Value::Int(_) | Value::Number(_) | Value::Text(_) | Value::Json(_) => {
-            let text = value.to_text().unwrap_or_default();
-            let special = matches!(value, Value::Number(_));
-            let float: f64 = text.trim().parse().map_err(|_| no_way(&value, to))?;
-            if special && !float.is_finite() && Decimal::parse(&text).is_none() {
-                return Ok(Value::Float(float));
-            }
-            let Some(number) = Decimal::parse(&text) else {
-                return Err(no_way(&value, to));
-            };
-            if lossy || (float.is_finite() && Decimal::parse(&float.to_string()) == Some(number)) {
-                return Ok(Value::Float(float));
-            }
-            Err(format!("{} would round the number", to.name))
-        }
-        _ => Err(no_way(&value, to)),
-    }
-}
-
-/// Into real.
-pub fn float4(value: Value, to: &ColumnType, lossy: bool) -> Converted {
-    if let Value::Real(_) = value {
-        return Ok(value);
-    }
-    let Value::Float(wide) = float8(value, to, lossy)? else {
-        return Ok(Value::Null);
-    };
-    let narrow = wide as f32;
-    let same = f64::from(narrow) == wide || wide.is_nan() || narrow.to_string() == wide.to_string();
-    if same || lossy {
-        Ok(Value::Real(narrow))
-    } else {
-        Err(format!("{} would round the number", to.name))
-    }
-}
-
-/// What SQLite will keep of a value in a column of this affinity, exactly.
-pub fn stored(value: Value, affinity: Affinity, to: &ColumnType, lossy: bool) -> Converted {
-    match affinity {
-        Affinity::Blob => Ok(plain(value)),
-        Affinity::Text | Affinity::Json => Ok(match value {
-            Value::Bytes(_) => value,
-            Value::Float(_) | Value::Real(_) if affinity == Affinity::Json => plain(value),
-            Value::Int(_) if affinity == Affinity::Json => value,
-            other => Value::Text(other.to_text().unwrap_or_default()),
-        }),
-        Affinity::Integer | Affinity::Numeric | Affinity::Real | Affinity::Bool => {
-            number(value, affinity, to, lossy)
-        }
-    }
-}
-
-/// The value as SQLite stores it without affinity.
-fn plain(value: Value) -> Value {
+/// Text as the number that it spells; a cast is generous about the spelling.
+fn read(value: Value, mode: Mode) -> Value {
     match value {
+        Value::Text(text) if mode.explicit => {
+            let trimmed = text.trim();
+            match numeric_text(trimmed) {
+                Some(number) => Value::Number(number),
+                None => Value::Text(text),
+            }
+        }
         Value::Bool(b) => Value::Int(i64::from(b)),
-        Value::Real(f) => Value::Float(f64::from(f)),
-        Value::Number(text) => match Decimal::parse(&text).and_then(|number| number.integer()) {
-            Some(i) => Value::Int(i),
-            None => Value::Text(text),
-        },
-        Value::Json(text) | Value::Typed(_, text) => Value::Text(text),
         other => other,
     }
 }
 
-fn number(value: Value, affinity: Affinity, to: &ColumnType, lossy: bool) -> Converted {
-    let would_round = || format!("SQLite would round the number in {}", to.name);
-    match value {
-        Value::Bool(b) => Ok(Value::Int(i64::from(b))),
-        Value::Float(f) if f.is_nan() => Err("NaN would be stored as NULL".to_owned()),
-        Value::Real(f) if f.is_nan() => Err("NaN would be stored as NULL".to_owned()),
-        Value::Real(f) => Ok(Value::Float(f64::from(f))),
-        Value::Int(i) if affinity == Affinity::Real && i.unsigned_abs() > 1 << 53 && !lossy => {
-            Err(would_round())
-        }
-        Value::Number(text) => {
-            let Some(number) = Decimal::parse(&text) else {
-                return Err(format!("{text} does not fit {}", to.name));
+/// Into smallint, integer or bigint (`width` 2, 4, 8 bytes).
+pub(super) fn int(value: Value, width: u8, to: &ColumnType, mode: Mode) -> Result<Value, String> {
+    let from = value.type_name();
+    let value = read(value, mode);
+    let fail = |why: &str| Err(reason(from, to, why));
+    let i = match &value {
+        Value::Int(i) => *i,
+        Value::Number(_) | Value::Text(_) | Value::Real(_) | Value::Float(_) => {
+            let Some(decimal) = Decimal::of(&value) else {
+                return fail("not a whole number");
             };
-            if let Some(i) = number.integer() {
-                return Ok(Value::Int(i));
-            }
-            let float: f64 = text.parse().map_err(|_| would_round())?;
-            if lossy || Decimal::parse(&float.to_string()).as_ref() == Some(&number) {
-                Ok(Value::Float(float))
-            } else {
-                Err(would_round())
+            match decimal.to_int() {
+                Some(i) => i,
+                None if decimal.places() > 0 && mode.lossy && from != "text" => return Ok(value),
+                None if decimal.places() > 0 => return fail("it has decimal places"),
+                None => return fail("out of range"),
             }
         }
-        Value::Text(text) => numeric_looking(text, to, lossy),
-        Value::Json(text) | Value::Typed(_, text) => Ok(Value::Text(text)),
-        other => Ok(other),
+        _ => return fail("not a number"),
+    };
+    let bits = u32::from(width.clamp(1, 8)) * 8 - 1;
+    let most = i64::MAX >> (63 - bits);
+    if (-most - 1..=most).contains(&i) { Ok(Value::Int(i)) } else { fail("out of range") }
+}
+
+/// Into numeric, with or without precision and scale.
+pub(super) fn numeric(
+    value: Value,
+    limit: Option<(u32, i32)>,
+    to: &ColumnType,
+    mode: Mode,
+) -> Result<Value, String> {
+    let from = value.type_name();
+    if matches!(value, Value::Bool(_)) && !mode.explicit {
+        return Err(reason(from, to, "not a number"));
+    }
+    let value = read(value, mode);
+    let fail = |why: &str| Err(reason(from, to, why));
+    if !matches!(
+        value,
+        Value::Int(_) | Value::Number(_) | Value::Text(_) | Value::Real(_) | Value::Float(_)
+    ) {
+        return fail("not a number");
+    }
+    let text = value.to_text().unwrap_or_default();
+    if let Some(name) = special(&text) {
+        return match (&value, limit) {
+            (Value::Text(_), _) if !mode.explicit => fail("not a number"),
+            (_, Some(_)) if name != "NaN" => fail("infinity doesn't fit"),
+            _ => Ok(Value::Number(name.to_owned())),
+        };
+    }
+    let Some(decimal) = Decimal::parse(&text, false) else {
+        return fail("not a number");
+    };
+    if let Some((precision, scale)) = limit {
+        let (places, keeps) = (decimal.places(), i64::from(scale));
+        if places > keeps && !mode.lossy {
+            return fail(&format!("it needs {places} decimal places, the column keeps {keeps}"));
+        }
+        if !decimal.digits.is_empty() && decimal.whole_digits() > i64::from(precision) - keeps {
+            return fail("out of range");
+        }
+    }
+    match (&value, decimal.plain()) {
+        (_, None) => fail("out of range"),
+        (Value::Int(_), _) => Ok(value),
+        (_, Some(text)) => Ok(Value::Number(text)),
     }
 }
 
-/// Text that looks like a number becomes one in such a column; only where it reads back as the
-/// same text is that no change.
-fn numeric_looking(text: String, to: &ColumnType, lossy: bool) -> Converted {
-    if lossy || Decimal::parse(&text).is_none() {
-        return Ok(Value::Text(text));
+/// Into real (`single`) or double precision.
+pub(super) fn float(
+    value: Value,
+    single: bool,
+    to: &ColumnType,
+    mode: Mode,
+) -> Result<Value, String> {
+    let from = value.type_name();
+    if matches!(value, Value::Bool(_)) {
+        return Err(reason(from, to, "not a number"));
     }
-    if let Ok(i) = text.parse::<i64>() {
-        if i.to_string() == text {
-            return Ok(Value::Int(i));
+    let value = read(value, mode);
+    let fail = |why: &str| Err(reason(from, to, why));
+    match &value {
+        Value::Real(f) => Ok(if single { value } else { Value::Float(f64::from(*f)) }),
+        Value::Float(f) if !single || f.is_nan() => {
+            Ok(if single { Value::Real(f32::NAN) } else { Value::Float(*f) })
         }
-    } else if let Ok(f) = text.parse::<f64>()
-        && f.to_string() == text
-    {
-        return Ok(Value::Float(f));
+        Value::Float(f) => {
+            #[allow(clippy::cast_possible_truncation)]
+            let narrow = *f as f32;
+            if f64::from(narrow) == *f || mode.lossy && narrow.is_finite() {
+                Ok(Value::Real(narrow))
+            } else if narrow.is_finite() {
+                fail("it has more digits than a real keeps")
+            } else {
+                fail("out of range")
+            }
+        }
+        Value::Int(i) => {
+            let exact = 1u64 << if single { 24 } else { 53 };
+            if i.unsigned_abs() > exact && !mode.lossy {
+                return fail("it has more digits than a float keeps");
+            }
+            Ok(if single { Value::Real(*i as f32) } else { Value::Float(*i as f64) })
+        }
+        Value::Number(text) | Value::Text(text) => {
+            if let Some(name) = special(text) {
+                if matches!(value, Value::Text(_)) {
+                    return fail("not a number");
+                }
+                let f = name.parse::<f64>().unwrap_or(f64::NAN);
+                return Ok(if single { Value::Real(f as f32) } else { Value::Float(f) });
+            }
+            let Some(decimal) = Decimal::parse(text, false) else {
+                return fail("not a number");
+            };
+            nearest(text, &decimal, single, mode.lossy)
+                .ok_or_else(|| reason(from, to, "it has more digits than a float keeps"))
+        }
+        _ => fail("not a number"),
     }
-    Err(format!("text that looks like a number would change in {}", to.name))
+}
+
+/// The float whose shortest text is this number.
+fn nearest(text: &str, decimal: &Decimal, single: bool, lossy: bool) -> Option<Value> {
+    let value = if single {
+        Value::Real(text.parse().ok().filter(|f: &f32| f.is_finite())?)
+    } else {
+        Value::Float(text.parse().ok().filter(|f: &f64| f.is_finite())?)
+    };
+    let same = Decimal::of(&value).is_some_and(|shortest| shortest.equals(decimal));
+    (same || lossy).then_some(value)
+}
+
+/// The double whose shortest text is this number, for SQLite.
+pub(super) fn exact_double(text: &str) -> Option<f64> {
+    let decimal = Decimal::parse(text, true)?;
+    match nearest(text, &decimal, false, false)? {
+        Value::Float(f) => Some(f),
+        _ => None,
+    }
+}
+
+/// The 64-bit integer that this text is, if it is a whole number.
+pub(super) fn whole(text: &str) -> Option<i64> {
+    Decimal::parse(text, true)?.to_int()
 }

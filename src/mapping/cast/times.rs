@@ -1,250 +1,381 @@
-//! Dates and times, as ISO 8601 text and nothing else: other forms depend on settings.
+//! Dates and times: read, checked against the calendar and the target's range, and printed as
+//! PostgreSQL prints them in a session pinned to UTC and ISO.
 
-use super::{Converted, no_way};
-use crate::sql::ColumnType;
+use super::{Mode, reason};
+use crate::sql::{ColumnType, Kind};
 use crate::value::{Scalar, Value};
 
-/// A date that PostgreSQL has: year 1 to 5874897, AD or BC.
-fn valid_date(text: &str) -> Option<String> {
-    let (body, era) = match text.strip_suffix(" BC") {
-        Some(body) => (body, " BC"),
-        None => (text, ""),
+const SECONDS_A_DAY: i64 = 86_400;
+
+/// A point in time, or a part of one, as text spells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Parts {
+    /// Days since 1970-01-01.
+    day: Option<i64>,
+    /// Seconds of the day, and the digits after the point without zeros at the end.
+    time: Option<(i64, String)>,
+    /// Seconds east of UTC.
+    zone: Option<i64>,
+}
+
+/// Into date, time, timetz, timestamp or timestamptz.
+pub(super) fn time(value: Value, to: &ColumnType, mode: Mode) -> Result<Value, String> {
+    let from = value.type_name();
+    let fail = |why: &str| Err(reason(from, to, why));
+    let (scalar, digits) = match to.kind {
+        Kind::Date => (Scalar::Date, 0),
+        Kind::Time(p) => (Scalar::Time, p),
+        Kind::TimeTz(p) => (Scalar::TimeTz, p),
+        Kind::Timestamp(p) => (Scalar::Timestamp, p),
+        Kind::TimestampTz(p) => (Scalar::TimestampTz, p),
+        _ => return fail("not a time"),
     };
-    let mut parts = body.splitn(3, '-');
-    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if !(4..=7).contains(&year.len()) || month.len() != 2 || day.len() != 2 {
+    let (source, text) = match &value {
+        Value::Typed(source, text) => (Some(*source), text.as_str()),
+        Value::Text(text) => (None, if mode.explicit { text.trim() } else { text.as_str() }),
+        _ => return fail("not a time"),
+    };
+    if let Some(source) = source
+        && !related(source, scalar, mode)
+    {
+        return fail("they are different things; a cast or sql rule says how");
+    }
+    if source == Some(scalar) && fraction_digits(text) <= usize::from(digits) {
+        return Ok(value);
+    }
+    let dated = matches!(scalar, Scalar::Date | Scalar::Timestamp | Scalar::TimestampTz);
+    if dated && matches!(text, "infinity" | "-infinity") {
+        return Ok(Value::Typed(scalar, text.to_owned()));
+    }
+    let Some(parts) = parse(text) else {
+        return fail(match scalar {
+            Scalar::Date => "not a date",
+            Scalar::Time | Scalar::TimeTz => "not a time of day",
+            _ => "not a date and time",
+        });
+    };
+    if let Some((_, fraction)) = &parts.time {
+        let cut = fraction.len() > usize::from(digits) && scalar != Scalar::Date;
+        if cut && !mode.lossy {
+            return fail(&format!(
+                "it has {} digits after the second, the column keeps {digits}",
+                fraction.len()
+            ));
+        }
+    }
+    match print(parts, scalar, mode) {
+        Ok(text) => Ok(Value::Typed(scalar, text)),
+        Err(why) => fail(why),
+    }
+}
+
+/// Into interval. The server reads the text; here it only has to look like one: `1 day`,
+/// `-3 days 04:05:06.789`, `838:59:59`.
+pub(super) fn interval(value: Value, to: &ColumnType) -> Result<Value, String> {
+    const UNITS: [&str; 12] = [
+        "microsecond",
+        "millisecond",
+        "second",
+        "sec",
+        "minute",
+        "min",
+        "hour",
+        "day",
+        "week",
+        "mon",
+        "month",
+        "year",
+    ];
+    let from = value.type_name();
+    let text = match value {
+        Value::Typed(Scalar::Interval, _) => return Ok(value),
+        Value::Typed(Scalar::Time, text) | Value::Text(text) => text,
+        _ => return Err(reason(from, to, "not an interval")),
+    };
+    let mut due_unit = false;
+    let mut valid = !text.is_empty();
+    for word in text.split(' ') {
+        let size = word.strip_prefix(['+', '-']).unwrap_or(word);
+        let unit = UNITS.contains(&word.strip_suffix('s').unwrap_or(word));
+        let figures = size.starts_with(|c: char| c.is_ascii_digit())
+            && size.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
+        valid &= if due_unit { unit } else { figures };
+        due_unit = !due_unit && !word.contains(':');
+    }
+    if valid && !due_unit {
+        Ok(Value::Typed(Scalar::Interval, text))
+    } else {
+        Err(reason(from, to, "not an interval"))
+    }
+}
+
+/// Digits after the second, as the server printed them.
+fn fraction_digits(text: &str) -> usize {
+    let Some(dot) = text.find('.') else {
+        return 0;
+    };
+    text[dot + 1..].bytes().take_while(u8::is_ascii_digit).count()
+}
+
+/// Which typed values may become which: a zone is added or dropped by a cast only.
+fn related(from: Scalar, to: Scalar, mode: Mode) -> bool {
+    use Scalar::{Date, Time, TimeTz, Timestamp, TimestampTz};
+    match (from, to) {
+        (Date, Date | Timestamp)
+        | (Timestamp, Timestamp | Date)
+        | (Time, Time)
+        | (TimeTz, TimeTz)
+        | (TimestampTz, TimestampTz) => true,
+        (Date | Timestamp, TimestampTz)
+        | (TimestampTz, Timestamp | Date)
+        | (Time, TimeTz)
+        | (TimeTz, Time)
+        | (Timestamp, Time) => mode.explicit,
+        _ => false,
+    }
+}
+
+/// The target's own text form, or why it can't hold the value.
+fn print(parts: Parts, scalar: Scalar, mode: Mode) -> Result<String, &'static str> {
+    let (mut day, mut time) = (parts.day, parts.time.clone());
+    match scalar {
+        Scalar::Time | Scalar::TimeTz => {
+            let Some((seconds, fraction)) = time else {
+                return Err("not a time of day");
+            };
+            if day.is_some() && !mode.explicit {
+                return Err("the date would be cut off");
+            }
+            let clock = clock(seconds, &fraction);
+            return match (scalar, parts.zone) {
+                (Scalar::Time, None) => Ok(clock),
+                (Scalar::Time, Some(0)) if mode.explicit => Ok(clock),
+                (Scalar::Time, Some(_)) => Err("the zone would be cut off"),
+                (_, zone) => Ok(format!("{clock}{}", offset(zone.unwrap_or(0)))),
+            };
+        }
+        Scalar::Timestamp | Scalar::Date if parts.zone.is_some() && !mode.explicit => {
+            return Err("the zone would be cut off; a cast rule takes UTC");
+        }
+        _ => {}
+    }
+    let Some(known) = day.as_mut() else {
+        return Err("the date is missing");
+    };
+    if let (Some((seconds, _)), Some(zone)) = (time.as_mut(), parts.zone) {
+        let utc = *seconds - zone;
+        *known += utc.div_euclid(SECONDS_A_DAY);
+        *seconds = utc.rem_euclid(SECONDS_A_DAY);
+    }
+    let (seconds, fraction) = time.unwrap_or_default();
+    if seconds == SECONDS_A_DAY {
+        *known += 1;
+    }
+    let seconds = seconds % SECONDS_A_DAY;
+    // 4713-11-24 BC is the first day; the last ones differ.
+    let last = if scalar == Scalar::Date { days(5_874_897, 12, 31) } else { days(294_276, 12, 31) };
+    if *known < days(-4712, 11, 24) || *known > last {
+        return Err("out of range");
+    }
+    let (date, era) = date(*known);
+    Ok(match scalar {
+        Scalar::Date if (seconds != 0 || !fraction.is_empty()) && !mode.lossy => {
+            return Err("the time of day would be cut off");
+        }
+        Scalar::Date => format!("{date}{era}"),
+        Scalar::Timestamp => format!("{date} {}{era}", clock(seconds, &fraction)),
+        _ => format!("{date} {}+00{era}", clock(seconds, &fraction)),
+    })
+}
+
+fn clock(seconds: i64, fraction: &str) -> String {
+    let dot = if fraction.is_empty() { "" } else { "." };
+    format!("{:02}:{:02}:{:02}{dot}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+fn offset(zone: i64) -> String {
+    let (sign, size) = if zone < 0 { ('-', -zone) } else { ('+', zone) };
+    let mut out = format!("{sign}{:02}", size / 3600);
+    if size % 3600 != 0 {
+        out.push_str(&format!(":{:02}", size / 60 % 60));
+    }
+    if size % 60 != 0 {
+        out.push_str(&format!(":{:02}", size % 60));
+    }
+    out
+}
+
+/// `2024-01-31`, and ` BC` for years before 1.
+fn date(day: i64) -> (String, &'static str) {
+    // Howard Hinnant's civil_from_days.
+    let shifted = day + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    if year < 1 {
+        (format!("{:04}-{month:02}-{day:02}", 1 - year), " BC")
+    } else {
+        (format!("{year:04}-{month:02}-{day:02}"), "")
+    }
+}
+
+/// Days since 1970-01-01; year 0 is 1 BC.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// `2024-01-31`, `10:00:00.5+02`, or both with a blank or `T` between them.
+fn parse(text: &str) -> Option<Parts> {
+    let (text, bc) = match text.strip_suffix(" BC") {
+        Some(body) => (body, true),
+        None => (text, false),
+    };
+    if !text.is_ascii() {
         return None;
     }
-    if !digits(year) || !digits(month) || !digits(day) {
+    let mut parts = Parts::default();
+    // A date has its first hyphen before any colon and after a digit.
+    let dated =
+        text.find('-').is_some_and(|at| at >= 4 && text.find(':').is_none_or(|colon| at < colon));
+    let rest = if dated {
+        let end = text.find([' ', 'T', 't']).unwrap_or(text.len());
+        parts.day = Some(parse_date(&text[..end], bc)?);
+        if end == text.len() {
+            return Some(parts);
+        }
+        &text[end + 1..]
+    } else if bc {
         return None;
+    } else {
+        text
+    };
+    let end =
+        rest.find(|c: char| !c.is_ascii_digit() && c != ':' && c != '.').unwrap_or(rest.len());
+    parts.time = Some(parse_clock(&rest[..end])?);
+    if end < rest.len() {
+        parts.zone = Some(parse_zone(&rest[end..])?);
     }
-    let (y, m, d): (u32, u32, u32) = (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
-    // Leap years are counted astronomically: 1 BC is year 0.
-    let leap_year = if era.is_empty() { i64::from(y) } else { 1 - i64::from(y) };
-    let leap = leap_year % 4 == 0 && (leap_year % 100 != 0 || leap_year % 400 == 0);
-    let days = match m {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+    Some(parts)
+}
+
+fn number(text: &str, shortest: usize, longest: usize) -> Option<i64> {
+    let fits = (shortest..=longest).contains(&text.len());
+    (fits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+fn parse_date(text: &str, bc: bool) -> Option<i64> {
+    let mut fields = text.split('-');
+    let year = number(fields.next()?, 4, 7)?;
+    let month = number(fields.next()?, 2, 2)?;
+    let day = number(fields.next()?, 2, 2)?;
+    let year = if bc { 1 - year } else { year };
+    let zero = if bc { year == 1 } else { year == 0 };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let longest = match month {
+        2 => 28 + i64::from(leap),
         4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
+        1..=12 => 31,
         _ => return None,
     };
-    let in_range = if era.is_empty() { y <= 5_874_897 } else { y <= 4713 };
-    (y >= 1 && d >= 1 && d <= days && in_range).then(|| format!("{body}{era}"))
+    let valid = fields.next().is_none() && !zero && (1..=longest).contains(&day);
+    valid.then(|| days(year, month, day))
 }
 
-/// `10:00`, `10:00:00`, `10:00:00.123456`; 24:00:00 is PostgreSQL's end of day.
-fn valid_time(text: &str, keep: u8, lossy: bool) -> Result<String, String> {
-    let bad = || "text that is no time".to_owned();
-    let (clock, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let parts: Vec<&str> = clock.split(':').collect();
-    if !(2..=3).contains(&parts.len())
-        || parts.iter().any(|part| part.len() != 2 || !part.bytes().all(|b| b.is_ascii_digit()))
-        || !fraction.bytes().all(|byte| byte.is_ascii_digit())
-        || (text.contains('.') && (fraction.is_empty() || parts.len() == 2))
-    {
-        return Err(bad());
-    }
-    let numbers: Vec<u32> = parts.iter().filter_map(|part| part.parse().ok()).collect();
-    let seconds = numbers.get(2).copied().unwrap_or(0);
-    let end_of_day = numbers[0] == 24 && numbers[1] == 0 && seconds == 0;
-    if (numbers[0] > 23 && !end_of_day) || numbers[1] > 59 || seconds > 59 {
-        return Err(bad());
-    }
+fn parse_clock(text: &str) -> Option<(i64, String)> {
+    let (whole, fraction) = match text.split_once('.') {
+        Some((_, "")) => return None,
+        Some((whole, fraction)) => (whole, fraction),
+        None => (text, ""),
+    };
+    let mut fields = whole.split(':');
+    let hour = number(fields.next()?, 2, 2)?;
+    let minute = number(fields.next()?, 2, 2)?;
+    let second = match fields.next() {
+        Some(field) => number(field, 2, 2)?,
+        None if fraction.is_empty() => 0,
+        None => return None,
+    };
     let fraction = fraction.trim_end_matches('0');
-    if fraction.len() > usize::from(keep) && !lossy {
-        return Err(format!(
-            "needs {} digits after the second, the column keeps {keep}",
-            fraction.len()
-        ));
-    }
-    let clock = if parts.len() == 2 { format!("{clock}:00") } else { clock.to_owned() };
-    Ok(if fraction.is_empty() { clock } else { format!("{clock}.{fraction}") })
+    let digits = fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let last = hour == 24 && minute == 0 && second == 0 && fraction.is_empty();
+    let valid =
+        digits && fields.next().is_none() && (hour < 24 || last) && minute < 60 && second < 60;
+    valid.then(|| (hour * 3600 + minute * 60 + second, fraction.to_owned()))
 }
 
-/// Splits `+02`, `-03:30`, `Z` off the end.
-fn split_zone(text: &str) -> (&str, Option<String>) {
-    if let Some(body) = text.strip_suffix(['Z', 'z']) {
-        return (body.trim_end(), Some("+00".to_owned()));
+fn parse_zone(text: &str) -> Option<i64> {
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    if matches!(text, "Z" | "z" | "UTC") {
+        return Some(0);
     }
-    let clock = text.find(':').unwrap_or(0);
-    match text[clock..].rfind(['+', '-']) {
-        Some(at) => {
-            let (body, zone) = text.split_at(clock + at);
-            let digits = zone[1..].replace(':', "");
-            let fine =
-                matches!(digits.len(), 2 | 4 | 6) && digits.bytes().all(|b| b.is_ascii_digit());
-            if fine { (body.trim_end(), Some(zone.to_owned())) } else { (text, None) }
-        }
-        None => (text, None),
-    }
-}
-
-/// Date, time and zone of an ISO timestamp; a date alone is midnight.
-fn valid_timestamp(
-    text: &str,
-    keep: u8,
-    lossy: bool,
-) -> Result<(String, Option<String>, String), String> {
-    let bad = || "text that is no timestamp".to_owned();
-    let (text, era) = match text.trim().strip_suffix(" BC") {
-        Some(body) => (body, " BC"),
-        None => (text.trim(), ""),
+    let sign = match text.as_bytes().first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
     };
-    let at = text.find(['T', 't', ' ']);
-    let (date, rest) = match at {
-        Some(at) => (&text[..at], text[at + 1..].trim()),
-        None => (text, "00:00:00"),
-    };
-    valid_date(&format!("{date}{era}")).ok_or_else(bad)?;
-    let (clock, zone) = split_zone(rest);
-    let clock = valid_time(clock, keep, lossy)
-        .map_err(|reason| if reason.starts_with("needs") { reason } else { bad() })?;
-    Ok((format!("{date} {clock}"), zone, era.to_owned()))
-}
-
-fn infinite(text: &str) -> bool {
-    matches!(text, "infinity" | "-infinity")
-}
-
-/// Digits after the second of the server's own text, when the column keeps fewer.
-fn digits_kept(text: &str, keep: u8, lossy: bool) -> Result<(), String> {
-    let fraction = text.split('.').nth(1).unwrap_or_default();
-    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-    let used = fraction[..digits].trim_end_matches('0').len();
-    if used > usize::from(keep) && !lossy {
-        return Err(format!("needs {used} digits after the second, the column keeps {keep}"));
+    let digits: String = text[1..].chars().filter(|c| *c != ':').collect();
+    let colons = text.len() - 1 - digits.len();
+    if !matches!((digits.len(), colons), (2, 0) | (4, 0 | 1) | (6, 2)) {
+        return None;
     }
-    Ok(())
+    let field = |at: usize| digits.get(at..at + 2).map_or(Some(0), |field| number(field, 2, 2));
+    let (hour, minute, second) = (field(0)?, field(2)?, field(4)?);
+    (hour < 16 && minute < 60 && second < 60).then_some(sign * (hour * 3600 + minute * 60 + second))
 }
 
-/// Into date.
-pub fn date(value: Value, to: &ColumnType, explicit: bool) -> Converted {
-    match &value {
-        Value::Typed(Scalar::Date, _) => Ok(value),
-        Value::Typed(Scalar::Timestamp | Scalar::TimestampTz, text) if explicit => {
-            let day = text.split(' ').next().unwrap_or_default();
-            let era = if text.ends_with(" BC") { " BC" } else { "" };
-            Ok(Value::Typed(Scalar::Date, format!("{day}{era}")))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_dates_are_inverse() {
+        for day in (-2_450_000..110_000_000).step_by(9_973) {
+            let (text, era) = date(day);
+            assert_eq!(parse(&format!("{text}{era}")).and_then(|parts| parts.day), Some(day));
         }
-        Value::Text(text) | Value::Typed(Scalar::Opaque, text) => {
-            let text = text.trim();
-            if infinite(text) {
-                return Ok(Value::Typed(Scalar::Date, text.to_owned()));
-            }
-            // A timestamp at midnight is a date; any other would be cut.
-            if text.len() > 10 && valid_date(text).is_none() {
-                let (stamp, _, era) = valid_timestamp(text, 6, false)?;
-                if let Some(day) = stamp.strip_suffix(" 00:00:00") {
-                    return Ok(Value::Typed(Scalar::Date, format!("{day}{era}")));
-                }
-                if !explicit {
-                    return Err("a time of day would be cut off".to_owned());
-                }
-                let day = stamp.split(' ').next().unwrap_or_default();
-                return Ok(Value::Typed(Scalar::Date, format!("{day}{era}")));
-            }
-            let day = valid_date(text).ok_or_else(|| "text that is no date".to_owned())?;
-            Ok(Value::Typed(Scalar::Date, day))
-        }
-        _ => Err(no_way(&value, to)),
+        assert_eq!(days(1970, 1, 1), 0);
+        assert_eq!(date(days(-43, 3, 15)), ("0044-03-15".to_owned(), " BC"));
     }
-}
 
-/// Into time.
-pub fn time(value: Value, keep: u8, to: &ColumnType, lossy: bool) -> Converted {
-    match &value {
-        Value::Typed(Scalar::Time, text) => {
-            digits_kept(text, keep, lossy)?;
-            Ok(value)
+    #[test]
+    fn nonsense_is_no_time() {
+        for text in [
+            "",
+            "2024",
+            "0000-00-00",
+            "0000-01-01",
+            "2024-00-15",
+            "2023-02-29",
+            "1900-02-29",
+            "2024-1-1",
+            "25:00:00",
+            "-838:59:59",
+            "10:60:00",
+            "10:00:60",
+            "24:00:01",
+            "2024-01-31 ",
+            "2024-01-31T",
+            "2024-01-31 10",
+            "2024-01-31 10:00:00 Mars",
+            "2024-01-31x10:00",
+            "10:00 BC",
+            "10:00:00.",
+            "2024-01-31 10:00:00+1",
+            "2024-01-31 10:00:00+16",
+            "infinity",
+            "é024-01-31",
+            "12345",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
         }
-        Value::Text(text) | Value::Typed(Scalar::Opaque, text) => {
-            Ok(Value::Typed(Scalar::Time, valid_time(text.trim(), keep, lossy)?))
-        }
-        _ => Err(no_way(&value, to)),
-    }
-}
-
-/// Into time with time zone.
-pub fn time_tz(value: Value, keep: u8, to: &ColumnType, lossy: bool) -> Converted {
-    match &value {
-        Value::Typed(Scalar::TimeTz, text) => {
-            digits_kept(text, keep, lossy)?;
-            Ok(value)
-        }
-        Value::Text(text) | Value::Typed(Scalar::Opaque, text) => {
-            let (clock, zone) = split_zone(text.trim());
-            let zone = zone.ok_or_else(|| "a time without its zone".to_owned())?;
-            let clock = valid_time(clock, keep, lossy)?;
-            Ok(Value::Typed(Scalar::TimeTz, format!("{clock}{zone}")))
-        }
-        _ => Err(no_way(&value, to)),
-    }
-}
-
-/// Into timestamp without time zone.
-pub fn timestamp(
-    value: Value,
-    keep: u8,
-    to: &ColumnType,
-    lossy: bool,
-    explicit: bool,
-) -> Converted {
-    match &value {
-        Value::Typed(Scalar::Timestamp, text) => {
-            digits_kept(text, keep, lossy)?;
-            Ok(value)
-        }
-        Value::Typed(Scalar::TimestampTz, text) if explicit => {
-            // Sessions run at UTC, so the zone is always +00.
-            let naive = text.replacen("+00", "", 1);
-            digits_kept(&naive, keep, lossy)?;
-            Ok(Value::Typed(Scalar::Timestamp, naive))
-        }
-        Value::Typed(Scalar::Date, text) => match text.strip_suffix(" BC") {
-            _ if infinite(text) => Ok(Value::Typed(Scalar::Timestamp, text.clone())),
-            Some(day) => Ok(Value::Typed(Scalar::Timestamp, format!("{day} 00:00:00 BC"))),
-            None => Ok(Value::Typed(Scalar::Timestamp, format!("{text} 00:00:00"))),
-        },
-        Value::Text(text) | Value::Typed(Scalar::Opaque, text) => {
-            if infinite(text.trim()) {
-                return Ok(Value::Typed(Scalar::Timestamp, text.trim().to_owned()));
-            }
-            let (stamp, zone, era) = valid_timestamp(text, keep, lossy)?;
-            if zone.is_some() {
-                return Err(format!("a zone would be dropped in {}", to.name));
-            }
-            Ok(Value::Typed(Scalar::Timestamp, format!("{stamp}{era}")))
-        }
-        _ => Err(no_way(&value, to)),
-    }
-}
-
-/// Into timestamp with time zone. Text without a zone is UTC, as SQLite's own clock is.
-pub fn timestamp_tz(
-    value: Value,
-    keep: u8,
-    to: &ColumnType,
-    lossy: bool,
-    explicit: bool,
-) -> Converted {
-    match &value {
-        Value::Typed(Scalar::TimestampTz, text) => {
-            digits_kept(text, keep, lossy)?;
-            Ok(value)
-        }
-        Value::Typed(Scalar::Timestamp | Scalar::Date, text) if explicit => {
-            timestamp_tz(Value::Text(text.clone()), keep, to, lossy, explicit)
-        }
-        Value::Text(text) | Value::Typed(Scalar::Opaque, text) => {
-            if infinite(text.trim()) {
-                return Ok(Value::Typed(Scalar::TimestampTz, text.trim().to_owned()));
-            }
-            let (stamp, zone, era) = valid_timestamp(text, keep, lossy)?;
-            let zone = zone.unwrap_or_else(|| "+00".to_owned());
-            Ok(Value::Typed(Scalar::TimestampTz, format!("{stamp}{zone}{era}")))
-        }
-        _ => Err(no_way(&value, to)),
     }
 }

@@ -1,77 +1,107 @@
-//! Names of types.
+//! Type names of `cast` rules.
 
 use crate::sql::{ColumnType, Kind};
 
-/// The type that a `cast` rule names.
+/// The type that a `cast` rule names, in any of PostgreSQL's common spellings.
 pub fn parse_type(name: &str) -> Option<ColumnType> {
     let lower = name.trim().to_ascii_lowercase();
-    let (base, arguments, tail) = match lower.split_once('(') {
-        None => (lower.as_str(), None, ""),
-        Some((base, rest)) => {
-            let (inside, tail) = rest.split_once(')')?;
-            (base.trim(), Some(inside.trim()), tail.trim())
-        }
+    let (base, arguments) = split(&lower)?;
+    let first = arguments.first().copied();
+    let bare = |kind: Kind| arguments.is_empty().then_some(kind);
+    let digits = || match (first, arguments.len()) {
+        (None, 0) => Some(6),
+        (Some(p @ 0..=6), 1) => u8::try_from(p).ok(),
+        _ => None,
     };
-    let base = if tail.is_empty() { base.to_owned() } else { format!("{base} {tail}") };
-    let digits = || arguments.map_or(Some(6), |text| text.parse::<u8>().ok().filter(|n| *n <= 6));
-    let length = || match arguments {
-        None => Some(None),
-        Some(text) => text.parse::<u32>().ok().map(Some),
+    let length = |padded: bool| {
+        let max = match (first, arguments.len()) {
+            (None, 0) => padded.then_some(1),
+            (Some(n), 1) => Some(u32::try_from(n).ok().filter(|n| (1..=10_485_760).contains(n))?),
+            _ => return None,
+        };
+        Some(Kind::Text { max, padded })
     };
     let kind = match base.as_str() {
-        "bool" | "boolean" => Kind::Bool,
-        "smallint" | "int2" => Kind::Int(2),
-        "int" | "integer" | "int4" => Kind::Int(4),
-        "bigint" | "int8" => Kind::Int(8),
-        "numeric" | "decimal" => Kind::Numeric(match arguments {
-            None => None,
-            Some(text) => {
-                let (precision, scale) = text.split_once(',').unwrap_or((text, "0"));
-                Some((precision.trim().parse().ok()?, scale.trim().parse().ok()?))
+        "bool" | "boolean" => bare(Kind::Bool)?,
+        "smallint" | "int2" => bare(Kind::Int(2))?,
+        "int" | "integer" | "int4" => bare(Kind::Int(4))?,
+        "bigint" | "int8" => bare(Kind::Int(8))?,
+        "numeric" | "decimal" | "dec" => Kind::Numeric(match arguments[..] {
+            [] => None,
+            [p] => Some((precision(p)?, 0)),
+            [p, s] => {
+                Some((precision(p)?, i32::try_from(s).ok().filter(|s| (-1000..=1000).contains(s))?))
             }
+            _ => return None,
         }),
-        "real" | "float4" => Kind::Float4,
-        "float" | "float8" | "double precision" | "double" => Kind::Float8,
-        "text" => Kind::Text { max: None, padded: false },
-        "varchar" | "character varying" => Kind::Text { max: length()?, padded: false },
-        "char" | "character" | "bpchar" => Kind::Text { max: length()?.or(Some(1)), padded: true },
-        "bytea" | "blob" => Kind::Bytes,
-        "json" => Kind::Json,
-        "jsonb" => Kind::Jsonb,
-        "date" => Kind::Date,
+        "real" | "float4" => bare(Kind::Float4)?,
+        "float8" | "double precision" | "double" => bare(Kind::Float8)?,
+        "float" => match arguments[..] {
+            [] | [25..=53] => Kind::Float8,
+            [1..=24] => Kind::Float4,
+            _ => return None,
+        },
+        "text" | "string" => bare(Kind::Text { max: None, padded: false })?,
+        "varchar" | "character varying" => length(false)?,
+        "char" | "character" | "bpchar" => length(true)?,
+        "bytea" | "bytes" | "blob" => bare(Kind::Bytes)?,
+        "json" => bare(Kind::Json)?,
+        "jsonb" => bare(Kind::Jsonb)?,
+        "date" => bare(Kind::Date)?,
         "time" | "time without time zone" => Kind::Time(digits()?),
         "timetz" | "time with time zone" => Kind::TimeTz(digits()?),
-        "timestamp" | "timestamp without time zone" => Kind::Timestamp(digits()?),
+        "timestamp" | "datetime" | "timestamp without time zone" => Kind::Timestamp(digits()?),
         "timestamptz" | "timestamp with time zone" => Kind::TimestampTz(digits()?),
-        "interval" => Kind::Interval,
-        "uuid" => Kind::Uuid,
+        "interval" => bare(Kind::Interval)?,
+        "uuid" => bare(Kind::Uuid)?,
         _ => return None,
     };
-    Some(ColumnType { kind, name: name.trim().to_owned() })
+    Some(ColumnType { name: spelling(&kind), kind })
 }
 
-/// A kind's name, for messages.
-pub fn kind_name(kind: &Kind) -> &'static str {
+fn precision(p: i64) -> Option<u32> {
+    u32::try_from(p).ok().filter(|p| (1..=1000).contains(p))
+}
+
+/// PostgreSQL's own spelling.
+fn spelling(kind: &Kind) -> String {
+    let with = |name: &str, p: &u8, zone: &str| match p {
+        6 => format!("{name} {zone} time zone"),
+        p => format!("{name}({p}) {zone} time zone"),
+    };
     match kind {
-        Kind::Bool => "boolean",
-        Kind::Int(2) => "smallint",
-        Kind::Int(4) => "integer",
-        Kind::Int(_) => "bigint",
-        Kind::Numeric(_) => "numeric",
-        Kind::Float4 => "real",
-        Kind::Float8 => "double precision",
-        Kind::Text { .. } => "text",
-        Kind::Bytes => "bytea",
-        Kind::Json => "json",
-        Kind::Jsonb => "jsonb",
-        Kind::Date => "date",
-        Kind::Time(_) => "time",
-        Kind::TimeTz(_) => "timetz",
-        Kind::Timestamp(_) => "timestamp",
-        Kind::TimestampTz(_) => "timestamptz",
-        Kind::Interval => "interval",
-        Kind::Uuid => "uuid",
-        Kind::Opaque { .. } => "server type",
-        Kind::Dynamic(_) => "SQLite",
+        Kind::Bool => "boolean".to_owned(),
+        Kind::Int(2) => "smallint".to_owned(),
+        Kind::Int(4) => "integer".to_owned(),
+        Kind::Int(_) => "bigint".to_owned(),
+        Kind::Numeric(None) => "numeric".to_owned(),
+        Kind::Numeric(Some((p, s))) => format!("numeric({p},{s})"),
+        Kind::Float4 => "real".to_owned(),
+        Kind::Float8 => "double precision".to_owned(),
+        Kind::Text { max: None, .. } | Kind::Opaque { .. } | Kind::Dynamic(_) => "text".to_owned(),
+        Kind::Text { max: Some(n), padded: false } => format!("character varying({n})"),
+        Kind::Text { max: Some(n), padded: true } => format!("character({n})"),
+        Kind::Bytes => "bytea".to_owned(),
+        Kind::Json => "json".to_owned(),
+        Kind::Jsonb => "jsonb".to_owned(),
+        Kind::Date => "date".to_owned(),
+        Kind::Time(p) => with("time", p, "without"),
+        Kind::TimeTz(p) => with("time", p, "with"),
+        Kind::Timestamp(p) => with("timestamp", p, "without"),
+        Kind::TimestampTz(p) => with("timestamp", p, "with"),
+        Kind::Interval => "interval".to_owned(),
+        Kind::Uuid => "uuid".to_owned(),
     }
+}
+
+/// `timestamp (3) with time zone` → `timestamp with time zone`, `[3]`.
+fn split(name: &str) -> Option<(String, Vec<i64>)> {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let Some(open) = name.find('(') else {
+        return Some((words(name), Vec::new()));
+    };
+    let close = open + name[open..].find(')')?;
+    let arguments =
+        name[open + 1..close].split(',').map(|n| n.trim().parse().ok()).collect::<Option<_>>()?;
+    Some((words(&format!("{} {}", &name[..open], &name[close + 1..])), arguments))
 }

@@ -1,79 +1,189 @@
-//! A bound mapping as SQL: the SELECT list of an INSERT … SELECT, or the reason why it can't be
-//! one. Rules that may reject a row are never SQL: the streaming route decides row by row.
+//! A bound mapping as SQL: the reader that leaves the rows in the database.
+//!
+//! Only rules that can't refuse a row by themselves become SQL; for any other the reason is
+//! returned, and the rows are evaluated one by one instead.
 
 mod postgres;
 mod sqlite;
 
 pub use sqlite::{SQL_FUNCTIONS, sql_function};
 
-use super::bound::{BoundMapping, BoundRule, Form, Input, InputSource};
-use crate::sql::{Flavor, quote};
+use super::bind::{BoundChildren, BoundMapping, BoundRule, Form, Input, InputSource};
+pub use crate::sql::Flavor;
+use crate::sql::quote;
+use crate::value::Value;
 
-/// One SQL expression for each target column, or why there is none.
-pub fn render(mapping: &BoundMapping, flavor: Flavor, alias: &str) -> Result<Vec<String>, String> {
+/// The SELECT list of an INSERT … SELECT inside one database: one expression per written
+/// column. `alias` names the source in the query.
+///
+/// # Errors
+/// Why it can't be SQL: `rule lookup of column x reads the target`.
+pub fn render(mapping: &BoundMapping, to: Flavor, alias: &str) -> Result<Vec<String>, String> {
+    let select =
+        Select { inputs: &mapping.inputs, lossy: mapping.lossy, flavor: to, alias, child: false };
     mapping
         .columns
         .iter()
         .map(|column| {
-            let made = match flavor {
-                Flavor::Postgres => postgres::cell(mapping, column, alias),
-                Flavor::Sqlite => sqlite::cell(mapping, column, alias),
+            let made = match to {
+                Flavor::Postgres => postgres::assign(&select, &column.rule, &column.ty),
+                Flavor::Sqlite => sqlite::assign(&select, &column.rule, &column.ty),
             };
-            made.map_err(|why| format!("column {}: {why}", column.name))
+            made.map_err(|Why { rule, what }| {
+                format!("rule {rule} of column {} {what}", column.name)
+            })
         })
         .collect()
 }
 
-/// The SELECT list that delivers the inputs, in order.
+/// The SELECT list that delivers the inputs for the other reader.
 pub fn render_inputs(mapping: &BoundMapping, flavor: Flavor, alias: &str) -> Vec<String> {
-    mapping.inputs.iter().map(|input| self::input(input, flavor, alias)).collect()
-}
-
-/// One input as SQL.
-fn input(input: &Input, flavor: Flavor, alias: &str) -> String {
-    let plain = match &input.source {
-        InputSource::Column(name) => format!("{alias}.{}", quote(name)),
-        InputSource::Sql(sql) => format!("({sql})"),
-        InputSource::Children { .. } => {
-            return match flavor {
-                Flavor::Postgres => postgres::children(input, alias),
-                Flavor::Sqlite => sqlite::children(input, alias),
-            };
-        }
-    };
-    match (input.form, flavor) {
-        (Form::Json, Flavor::Postgres) => format!("to_jsonb({plain})::text"),
-        _ => plain,
-    }
-}
-
-/// Why a rule is never SQL, if it is one of those.
-fn not_sql(rule: &BoundRule) -> Option<String> {
-    let reason = match rule {
-        BoundRule::Lookup(..) => "the rule `lookup` reads the target",
-        BoundRule::Moved(..) => "the rule `moved` reads the ledger",
-        BoundRule::Cast { .. } => "the rule `cast` may reject a row",
-        BoundRule::Map { default: None, .. } => "a `map` without default may reject a row",
-        BoundRule::File(_) => "the rule `file` reads the seed's file",
-        _ => return None,
-    };
-    Some(reason.to_owned())
-}
-
-/// ` ORDER BY a, b` of a children rule; empty without one.
-fn order_by(names: &[String], alias: &str) -> String {
-    if names.is_empty() {
-        return String::new();
-    }
-    let list: Vec<String> = names.iter().map(|name| format!("{alias}.{}", quote(name))).collect();
-    format!(" ORDER BY {}", list.join(", "))
-}
-
-/// `c."workflow_id" = s."id" AND …`
-fn join(matches: &[(String, String)], parent: &str) -> String {
-    let parts: Vec<String> = matches
+    let select =
+        Select { inputs: &mapping.inputs, lossy: mapping.lossy, flavor, alias, child: false };
+    mapping
+        .inputs
         .iter()
-        .map(|(child, own)| format!("tl_c.{} = {parent}.{}", quote(child), quote(own)))
-        .collect();
-    if parts.is_empty() { "1 = 1".to_owned() } else { parts.join(" AND ") }
+        .map(|input| match (&input.source, input.form, flavor) {
+            (InputSource::Children(_), _, Flavor::Postgres) => {
+                format!("({})::text", select.raw(input))
+            }
+            (_, Form::Json, Flavor::Postgres) => format!("to_jsonb({})::text", select.raw(input)),
+            _ => select.raw(input),
+        })
+        .collect()
+}
+
+/// What the expressions of one SELECT share.
+struct Select<'a> {
+    inputs: &'a [Input],
+    lossy: bool,
+    flavor: Flavor,
+    alias: &'a str,
+    /// The rows of a `children` rule are read.
+    child: bool,
+}
+
+impl Select<'_> {
+    /// The input's own value.
+    fn raw(&self, input: &Input) -> String {
+        match &input.source {
+            InputSource::Column(name) => format!("{}.{}", quote(self.alias), quote(name)),
+            // The line break ends a comment at the end of the expression.
+            InputSource::Sql(sql) if sql.contains("--") => format!("({sql}\n)"),
+            InputSource::Sql(sql) => format!("({sql})"),
+            InputSource::Children(children) => self.children(children),
+        }
+    }
+
+    /// The matching rows of another table as one JSON array.
+    fn children(&self, children: &BoundChildren) -> String {
+        let alias = format!("{}_child", self.alias);
+        let inner = Select {
+            inputs: &children.inputs,
+            lossy: self.lossy,
+            flavor: self.flavor,
+            alias: &alias,
+            child: true,
+        };
+        let name = |column: &str| format!("{}.{}", quote(&alias), quote(column));
+        let matches: Vec<_> = children
+            .matches
+            .iter()
+            .map(|(child, parent)| {
+                format!("{} = {}.{}", name(child), quote(self.alias), quote(parent))
+            })
+            .collect();
+        let order: Vec<_> = children.order_by.iter().map(|column| name(column)).collect();
+        let order = if order.is_empty() {
+            String::new()
+        } else {
+            format!(" ORDER BY {}", order.join(", "))
+        };
+        let from = format!(
+            "{} AS {} WHERE {}",
+            children.table.name.sql(),
+            quote(&alias),
+            matches.join(" AND ")
+        );
+        match self.flavor {
+            Flavor::Postgres => {
+                let element =
+                    postgres::json(&inner, &children.element).unwrap_or_else(|_| "NULL".to_owned());
+                format!("(SELECT coalesce(jsonb_agg({element}{order}), '[]'::jsonb) FROM {from})")
+            }
+            Flavor::Sqlite => {
+                let element =
+                    sqlite::json(&inner, &children.element).unwrap_or_else(|_| "NULL".to_owned());
+                format!(
+                    "(SELECT '[' || coalesce(group_concat(\"j\", ','), '') || ']' \
+                     FROM (SELECT {element} AS \"j\" FROM {from}{order}))"
+                )
+            }
+        }
+    }
+}
+
+/// Why a rule can't be SQL.
+struct Why {
+    rule: &'static str,
+    what: String,
+}
+
+type Sql = Result<String, Why>;
+
+fn why(rule: &BoundRule, what: impl Into<String>) -> Why {
+    let name = match rule {
+        BoundRule::Input(_) => "column",
+        BoundRule::Constant(_) => "value",
+        BoundRule::First(_) => "first",
+        BoundRule::Map { .. } => "map",
+        BoundRule::Cast { .. } => "cast",
+        BoundRule::Object { .. } => "json",
+        BoundRule::Array(_) => "array",
+        BoundRule::Lookup { .. } => "lookup",
+        BoundRule::Moved { .. } => "moved",
+        BoundRule::Uuid(_) => "uuid",
+        BoundRule::File(_) => "file",
+    };
+    Why { rule: name, what: what.into() }
+}
+
+/// Rules that no SQL can be made of, whatever the dialect.
+fn outside(rule: &BoundRule) -> Why {
+    why(
+        rule,
+        match rule {
+            BoundRule::Lookup { .. } => "reads the target",
+            BoundRule::Moved { .. } => "reads the ledger",
+            BoundRule::File(_) => "reads the seed file",
+            _ => "can refuse a row",
+        },
+    )
+}
+
+/// A string literal; needs standard_conforming_strings, PostgreSQL's default.
+fn literal(rule: &BoundRule, text: &str) -> Sql {
+    if text.contains('\0') {
+        return Err(why(rule, "has the character \\u0000"));
+    }
+    Ok(format!("'{}'", text.replace('\'', "''")))
+}
+
+/// A constant as JSON text.
+fn json_text(value: &Value) -> String {
+    let mut out = String::new();
+    value.write_json(&mut out);
+    out
+}
+
+/// `a || b || …` as a balanced tree: a chain of 1,600 would be too deep for a parser.
+fn concat(parts: &[String]) -> String {
+    match parts {
+        [] => "''".to_owned(),
+        [part] => part.clone(),
+        parts => {
+            let (left, right) = parts.split_at(parts.len() / 2);
+            format!("({} || {})", concat(left), concat(right))
+        }
+    }
 }

@@ -1,229 +1,277 @@
-//! PostgreSQL's reader of a mapping.
+//! Expressions for PostgreSQL, in a session pinned to UTC, ISO and hex.
 
-use super::{join, not_sql, order_by};
-use crate::mapping::bound::{BoundColumn, BoundMapping, BoundRule, Input, InputSource};
-use crate::sql::postgres::POSTGRES;
-use crate::sql::{Dialect as _, Kind, quote};
+use super::{Select, Sql, concat, json_text, literal, outside, why};
+use crate::mapping::bind::{BoundRule, Form, InputSource};
+use crate::mapping::cast::{self, exact_in_sql};
+use crate::sql::{ColumnType, Kind};
 use crate::value::Value;
 
-/// `jsonb_build_object` takes 100 arguments: a key and a value for each entry.
-const ENTRIES_PER_CALL: usize = 50;
+/// `jsonb_build_object` takes 100 arguments.
+const KEYS_A_CALL: usize = 50;
 
-/// An expression and what it gives.
-struct Expression {
-    sql: String,
-    kind: Kind,
-}
-
-/// The expression of one target column.
-pub fn cell(mapping: &BoundMapping, column: &BoundColumn, alias: &str) -> Result<String, String> {
-    let made = expression(mapping, &column.rule, alias)?;
-    if made.kind == Kind::Jsonb && column.ty.kind == Kind::Jsonb {
-        return Ok(made.sql);
-    }
-    if exact(&made.kind, &column.ty.kind) {
-        return Ok(format!("({})::{}", made.sql, column.ty.name));
-    }
-    Err(format!("a value might not fit {} exactly", column.ty.name))
-}
-
-/// Assignments that never change a value and never fail.
-fn exact(from: &Kind, to: &Kind) -> bool {
-    match (from, to) {
-        (Kind::Opaque { .. } | Kind::Dynamic(_), _) => false,
-        (Kind::Int(a), Kind::Int(b)) => a <= b,
-        (Kind::Int(_), Kind::Numeric(None)) => true,
-        (Kind::Numeric(_), Kind::Numeric(None)) => true,
-        (Kind::Numeric(Some((p, s))), Kind::Numeric(Some((q, t)))) => {
-            let room = |precision: u32, scale: i32| i64::from(precision) - i64::from(scale);
-            s <= t && room(*p, *s) <= room(*q, *t)
-        }
-        (Kind::Float4, Kind::Float8) => true,
-        (Kind::Text { max: a, padded: false }, Kind::Text { max: b, padded: false }) => {
-            match (a, b) {
-                (_, None) => true,
-                (Some(a), Some(b)) => a <= b,
-                (None, Some(_)) => false,
-            }
-        }
-        (Kind::Time(a), Kind::Time(b))
-        | (Kind::TimeTz(a), Kind::TimeTz(b))
-        | (Kind::Timestamp(a), Kind::Timestamp(b))
-        | (Kind::TimestampTz(a), Kind::TimestampTz(b)) => a <= b,
-        (a, b) => a == b,
-    }
-}
-
-fn expression(mapping: &BoundMapping, rule: &BoundRule, alias: &str) -> Result<Expression, String> {
-    if let Some(why) = not_sql(rule) {
-        return Err(why);
+/// The rule's value as the target column takes it, exact for every row.
+pub(super) fn assign(select: &Select<'_>, rule: &BoundRule, to: &ColumnType) -> Sql {
+    if matches!(to.kind, Kind::Dynamic(_)) {
+        return Err(why(rule, "needs SQLite"));
     }
     match rule {
-        BoundRule::Input(at) => {
-            let input = &mapping.inputs[*at];
-            let sql = super::input(input, crate::sql::Flavor::Postgres, alias);
-            match input.kind_read() {
-                // The server's JSON form comes as text.
-                Kind::Json if input.kind != Kind::Json || is_children(input) => {
-                    Ok(Expression { sql: format!("({sql})::jsonb"), kind: Kind::Jsonb })
-                }
-                kind => Ok(Expression { sql, kind }),
+        BoundRule::Input(which) => {
+            let input = &select.inputs[*which];
+            let is_json =
+                input.form == Form::Json || matches!(input.source, InputSource::Children(_));
+            if is_json && to.kind == Kind::Jsonb {
+                return json(select, rule);
             }
+            if input.form == Form::Json || !exact_in_sql(&input.ty, to) {
+                return Err(why(
+                    rule,
+                    format!("can lose something: {} into {}", input.ty.name, to.name),
+                ));
+            }
+            if matches!(input.source, InputSource::Children(_)) {
+                return Err(why(
+                    rule,
+                    format!("makes jsonb, which prints differently in {}", to.name),
+                ));
+            }
+            plain(select, rule)
         }
-        BoundRule::Value(value) => constant(value),
+        BoundRule::Constant(value) => constant(select, rule, value, to),
         BoundRule::First(rules) => {
-            let all = rules
+            let made: Result<Vec<_>, _> = rules
                 .iter()
-                .map(|rule| expression(mapping, rule, alias))
-                .collect::<Result<Vec<_>, _>>()?;
-            one_of(all, |list| format!("coalesce({})", list.join(", ")))
-        }
-        BoundRule::Map { from, map, default: Some(default) } => {
-            let from = expression(mapping, from, alias)?;
-            if !matches!(from.kind, Kind::Bool | Kind::Int(_) | Kind::Text { .. } | Kind::Uuid) {
-                return Err("a `map` over this type compares its text in the program".to_owned());
-            }
-            let values =
-                map.iter().map(|(_, value)| constant(value)).collect::<Result<Vec<_>, _>>()?;
-            let keys: Vec<String> = map.iter().map(|(key, _)| POSTGRES.text_literal(key)).collect();
-            let all: Vec<Expression> = values.into_iter().chain([constant(default)?]).collect();
-            one_of(all, |list| {
-                let arms: Vec<String> = keys
-                    .iter()
-                    .zip(list)
-                    .map(|(key, value)| format!("WHEN {key} THEN {value}"))
-                    .collect();
-                let default = list.last().cloned().unwrap_or_default();
-                format!("CASE ({})::text {} ELSE {default} END", from.sql, arms.join(" "))
+                .map(|rule| {
+                    unread(rule, to)?;
+                    Ok(format!("CAST({} AS {})", assign(select, rule, to)?, to.name))
+                })
+                .collect();
+            Ok(match made?.as_slice() {
+                [] => format!("CAST(NULL AS {})", to.name),
+                list => format!("coalesce({})", list.join(", ")),
             })
         }
-        BoundRule::Json { entries, drop_nulls } => object(mapping, entries, *drop_nulls, alias),
-        BoundRule::Array(rules) => {
-            let items = rules
-                .iter()
-                .map(|rule| Ok(json(&expression(mapping, rule, alias)?)))
-                .collect::<Result<Vec<_>, String>>()?;
-            // A function takes 100 arguments; longer arrays are joined.
-            let parts: Vec<String> = items
-                .chunks(ENTRIES_PER_CALL)
-                .map(|part| format!("jsonb_build_array({})", part.join(", ")))
-                .collect();
-            let sql = if parts.is_empty() { "'[]'::jsonb".to_owned() } else { parts.join(" || ") };
-            Ok(Expression { sql: format!("({sql})"), kind: Kind::Jsonb })
+        BoundRule::Map { from, map, default } => {
+            mapped(select, rule, from, map, default.as_ref(), to)
         }
-        BoundRule::Uuid(_) => Err("PostgreSQL has no version 5 UUID of its own".to_owned()),
-        _ => Err("the rule is evaluated row by row".to_owned()),
-    }
-}
-
-fn is_children(input: &Input) -> bool {
-    matches!(input.source, InputSource::Children { .. })
-}
-
-/// Joins expressions of one kind into one.
-fn one_of(
-    all: Vec<Expression>,
-    join: impl FnOnce(&[String]) -> String,
-) -> Result<Expression, String> {
-    let kind = all.first().map(|one| one.kind.clone()).ok_or("the rule is empty")?;
-    if all.iter().any(|one| one.kind != kind) || matches!(kind, Kind::Opaque { .. }) {
-        return Err("the alternatives have different types".to_owned());
-    }
-    let list: Vec<String> = all.into_iter().map(|one| one.sql).collect();
-    Ok(Expression { sql: join(&list), kind })
-}
-
-fn constant(value: &Value) -> Result<Expression, String> {
-    let text = value.to_text().unwrap_or_default();
-    if text.contains('\0') || text.contains("\\u0000") {
-        return Err("a constant holds a NUL".to_owned());
-    }
-    let quoted = POSTGRES.text_literal(&text);
-    Ok(match value {
-        Value::Bool(b) => Expression { sql: b.to_string(), kind: Kind::Bool },
-        Value::Int(i) => Expression { sql: format!("'{i}'::bigint"), kind: Kind::Int(8) },
-        Value::Number(_) => {
-            Expression { sql: format!("{quoted}::numeric"), kind: Kind::Numeric(None) }
+        BoundRule::Cast { to: middle, .. } => {
+            if !exact_in_sql(middle, to) {
+                return Err(why(
+                    rule,
+                    format!("can lose something: {} into {}", middle.name, to.name),
+                ));
+            }
+            plain(select, rule)
         }
-        Value::Json(_) => Expression { sql: format!("{quoted}::jsonb"), kind: Kind::Jsonb },
-        Value::Text(_) => Expression {
-            sql: format!("{quoted}::text"),
-            kind: Kind::Text { max: u32::try_from(text.chars().count()).ok(), padded: false },
-        },
-        _ => return Err("the constant is read by the target column's type".to_owned()),
+        BoundRule::Object { .. } | BoundRule::Array(_) if to.kind == Kind::Jsonb => {
+            json(select, rule)
+        }
+        BoundRule::Object { .. } | BoundRule::Array(_) => {
+            Err(why(rule, format!("makes jsonb, which prints differently in {}", to.name)))
+        }
+        rule => Err(no_sql(rule)),
+    }
+}
+
+/// A translation; each constant in the column's type.
+fn mapped(
+    select: &Select<'_>,
+    rule: &BoundRule,
+    from: &BoundRule,
+    map: &[(String, Value)],
+    default: Option<&Value>,
+    to: &ColumnType,
+) -> Sql {
+    let Some(default) = default else {
+        return Err(why(rule, "has no default and can refuse a row"));
+    };
+    let from = text(select, from)?;
+    let mut out = format!("CASE {from}");
+    for (key, value) in map {
+        unread(&BoundRule::Constant(value.clone()), to)?;
+        // A text with this character is no value of the source.
+        if !key.contains('\0') {
+            let value = constant(select, rule, value, to)?;
+            out.push_str(&format!(" WHEN {}::text THEN {value}", literal(rule, key)?));
+        }
+    }
+    if map.is_empty() {
+        return constant(select, rule, default, to);
+    }
+    unread(&BoundRule::Constant(default.clone()), to)?;
+    Ok(format!("{out} ELSE {} END", constant(select, rule, default, to)?))
+}
+
+fn no_sql(rule: &BoundRule) -> super::Why {
+    match rule {
+        BoundRule::Uuid(_) => why(rule, "needs version 5 UUIDs, which PostgreSQL can't make"),
+        rule => outside(rule),
+    }
+}
+
+/// A constant in the type of its column.
+fn constant(select: &Select<'_>, rule: &BoundRule, value: &Value, to: &ColumnType) -> Sql {
+    let fitted = cast::fit(value.clone(), to, select.lossy).map_err(|reason| why(rule, reason))?;
+    Ok(match fitted.to_text() {
+        None => format!("CAST(NULL AS {})", to.name),
+        Some(text) => format!("CAST({} AS {})", literal(rule, &text)?, to.name),
     })
 }
 
-/// The JSON of an expression, with JSON null for SQL NULL.
-fn json(made: &Expression) -> String {
-    format!("coalesce(to_jsonb({}), 'null'::jsonb)", made.sql)
+/// Refuses a constant that only the server can read: it would do so for each row, also where
+/// another branch is taken.
+fn unread(rule: &BoundRule, to: &ColumnType) -> Result<(), super::Why> {
+    match (rule, &to.kind) {
+        (BoundRule::Constant(_), Kind::Opaque { .. } | Kind::Interval) => {
+            Err(why(rule, format!("is a text that only {} can read", to.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The rule's own value; `character(n)` without its padding.
+fn plain(select: &Select<'_>, rule: &BoundRule) -> Sql {
+    match rule {
+        BoundRule::Input(which) => {
+            let input = &select.inputs[*which];
+            let raw = select.raw(input);
+            Ok(match input.ty.kind {
+                Kind::Text { padded: true, .. } => format!("({raw})::text"),
+                _ => raw,
+            })
+        }
+        BoundRule::Cast { from, to } => {
+            let BoundRule::Input(which) = **from else {
+                return Err(why(rule, "can refuse a row"));
+            };
+            let input = &select.inputs[which];
+            let raw = plain(select, from)?;
+            match (&input.ty.kind, &to.kind) {
+                (Kind::TimestampTz(p), Kind::Timestamp(q)) if p <= q => {
+                    Ok(format!("CAST({raw} AT TIME ZONE 'UTC' AS {})", to.name))
+                }
+                (Kind::Bytes | Kind::Opaque { .. } | Kind::Json, _) => {
+                    Err(why(rule, "can refuse a row"))
+                }
+                (_, Kind::Text { max: None, .. }) => Ok(format!("CAST({raw} AS text)")),
+                _ if exact_in_sql(&input.ty, to) => Ok(format!("CAST({raw} AS {})", to.name)),
+                _ => Err(why(rule, "can refuse a row")),
+            }
+        }
+        rule => Err(no_sql(rule)),
+    }
+}
+
+/// The rule's text form.
+fn text(select: &Select<'_>, rule: &BoundRule) -> Sql {
+    match rule {
+        BoundRule::Input(which) => {
+            let input = &select.inputs[*which];
+            if matches!(input.ty.kind, Kind::Opaque { .. } | Kind::Dynamic(_))
+                || matches!(input.source, InputSource::Children(_))
+            {
+                return Err(why(rule, format!("has a text form of its own: {}", input.ty.name)));
+            }
+            Ok(format!("({})::text", plain(select, rule)?))
+        }
+        BoundRule::Cast { .. } => Ok(format!("({})::text", plain(select, rule)?)),
+        BoundRule::First(rules) => {
+            let made: Result<Vec<_>, _> = rules.iter().map(|rule| text(select, rule)).collect();
+            Ok(match made?.as_slice() {
+                [] => "NULL::text".to_owned(),
+                list => format!("coalesce({})", list.join(", ")),
+            })
+        }
+        BoundRule::Constant(value) => Ok(match value.to_text() {
+            None => "NULL::text".to_owned(),
+            Some(text) => format!("{}::text", literal(rule, &text)?),
+        }),
+        rule => Err(why(rule, "is no plain value")),
+    }
+}
+
+/// The rule's value as jsonb; SQL NULL for NULL.
+pub(super) fn json(select: &Select<'_>, rule: &BoundRule) -> Sql {
+    match rule {
+        BoundRule::Input(which) => {
+            let input = &select.inputs[*which];
+            Ok(match input.source {
+                InputSource::Children(_) => select.raw(input),
+                _ if input.ty.kind == Kind::Jsonb => select.raw(input),
+                _ => format!("to_jsonb({})", select.raw(input)),
+            })
+        }
+        BoundRule::Constant(Value::Null) => Ok("NULL::jsonb".to_owned()),
+        BoundRule::Constant(value) => {
+            let text = json_text(value);
+            if let Some(reason) = cast::json::refusal(&text, true) {
+                return Err(why(rule, reason));
+            }
+            Ok(format!("{}::jsonb", literal(rule, &text)?))
+        }
+        BoundRule::First(rules) => {
+            let made: Result<Vec<_>, _> = rules.iter().map(|rule| json(select, rule)).collect();
+            Ok(match made?.as_slice() {
+                [] => "NULL::jsonb".to_owned(),
+                list => format!("coalesce({})", list.join(", ")),
+            })
+        }
+        BoundRule::Map { from, map, default: Some(default) } => {
+            let from = text(select, from)?;
+            let item = |value: &Value| json(select, &BoundRule::Constant(value.clone()));
+            if map.is_empty() {
+                return item(default);
+            }
+            let mut out = format!("CASE {from}");
+            for (key, value) in map.iter().filter(|(key, _)| !key.contains('\0')) {
+                out.push_str(&format!(" WHEN {}::text THEN {}", literal(rule, key)?, item(value)?));
+            }
+            Ok(format!("{out} ELSE {} END", item(default)?))
+        }
+        BoundRule::Cast { .. } => Ok(format!("to_jsonb({})", plain(select, rule)?)),
+        BoundRule::Object { entries, drop_nulls } => object(select, rule, entries, *drop_nulls),
+        BoundRule::Array(rules) => {
+            let made: Result<Vec<_>, _> = rules.iter().map(|rule| json(select, rule)).collect();
+            let calls: Vec<_> = made?
+                .chunks(KEYS_A_CALL)
+                .map(|items| format!("jsonb_build_array({})", items.join(", ")))
+                .collect();
+            Ok(if calls.is_empty() { "'[]'::jsonb".to_owned() } else { concat(&calls) })
+        }
+        rule => Err(no_sql(rule)),
+    }
 }
 
 fn object(
-    mapping: &BoundMapping,
+    select: &Select<'_>,
+    rule: &BoundRule,
     entries: &[(String, BoundRule)],
     drop_nulls: bool,
-    alias: &str,
-) -> Result<Expression, String> {
+) -> Sql {
     let mut pairs = Vec::with_capacity(entries.len());
-    for (key, rule) in entries {
-        if key.contains('\0') {
-            return Err("a key holds a NUL".to_owned());
-        }
-        pairs.push((
-            format!("{}::text", POSTGRES.text_literal(key)),
-            expression(mapping, rule, alias)?,
-        ));
+    for (key, entry) in entries {
+        let value = json(select, entry)?;
+        let sure = matches!(entry, BoundRule::Object { .. } | BoundRule::Array(_));
+        pairs.push((format!("{}::text", literal(rule, key)?), value, sure));
     }
-    let parts: Vec<String> = if drop_nulls {
+    let calls: Vec<_> = if drop_nulls {
         pairs
             .iter()
-            .map(|(key, made)| {
-                format!(
-                    "CASE WHEN {0} IS NULL THEN '{{}}'::jsonb ELSE jsonb_build_object({key}, to_jsonb({0})) END",
-                    made.sql
-                )
+            .map(|(key, value, sure)| {
+                if *sure {
+                    return format!("jsonb_build_object({key}, {value})");
+                }
+                format!("CASE WHEN {value} IS NULL THEN '{{}}'::jsonb ELSE jsonb_build_object({key}, {value}) END")
             })
             .collect()
     } else {
         pairs
-            .chunks(ENTRIES_PER_CALL)
-            .map(|part| {
-                let list: Vec<String> =
-                    part.iter().map(|(key, made)| format!("{key}, {}", json(made))).collect();
+            .chunks(KEYS_A_CALL)
+            .map(|pairs| {
+                let list: Vec<_> =
+                    pairs.iter().map(|(key, value, _)| format!("{key}, {value}")).collect();
                 format!("jsonb_build_object({})", list.join(", "))
             })
             .collect()
     };
-    let sql = if parts.is_empty() { "'{}'::jsonb".to_owned() } else { parts.join(" || ") };
-    Ok(Expression { sql: format!("({sql})"), kind: Kind::Jsonb })
-}
-
-/// The matching child rows as JSON text.
-pub fn children(input: &Input, alias: &str) -> String {
-    let InputSource::Children { table, matches, columns, order_by: order, .. } = &input.source
-    else {
-        return "NULL".to_owned();
-    };
-    let pairs: Vec<String> = columns
-        .iter()
-        .map(|name| {
-            format!(
-                "{}::text, coalesce(to_jsonb(tl_c.{}), 'null'::jsonb)",
-                POSTGRES.text_literal(name),
-                quote(name)
-            )
-        })
-        .collect();
-    let objects: Vec<String> = pairs
-        .chunks(ENTRIES_PER_CALL)
-        .map(|part| format!("jsonb_build_object({})", part.join(", ")))
-        .collect();
-    let object = if objects.is_empty() { "'{}'::jsonb".to_owned() } else { objects.join(" || ") };
-    format!(
-        "(SELECT coalesce(jsonb_agg(({object}){}), '[]'::jsonb)::text FROM {} tl_c WHERE {})",
-        order_by(order, "tl_c"),
-        table.name.sql(),
-        join(matches, alias),
-    )
+    Ok(if calls.is_empty() { "'{}'::jsonb".to_owned() } else { concat(&calls) })
 }
