@@ -24,6 +24,14 @@ fn summary(ui: &Ui, outcome: &Outcome, summary: &Summary, verb: &str) {
     for slow in summary.slow() {
         ui.warn(&format!("the check {slow} is slower than its warn_over"));
     }
+    let rejected: u64 = outcome.steps.iter().map(|step| step.rejected).sum();
+    if rejected > 0 {
+        ui.say(&format!(
+            "{} {} rows are in the rejects, with key, column and reason: table rejects of the ledger",
+            ui.paint("!", 33),
+            text::grouped(rejected)
+        ));
+    }
     let differences = summary.differences();
     for line in &differences {
         ui.say(&format!("{} {line}", ui.paint("✗", 31)));

@@ -46,6 +46,9 @@ async fn preview(runner: &Runner, ui: &Ui) -> u8 {
                 ui.document(&serde_json::json!({ "plan": runner.plan.name, "steps": previews }));
             }
             previews.iter().for_each(|preview| show(ui, preview));
+            if previews.is_empty() {
+                ui.say("every step is done or begun; `tablelift status` shows them");
+            }
             ui.say("nothing was changed; `tablelift run` does it");
             exit::DONE
         }
