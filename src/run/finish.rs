@@ -143,7 +143,7 @@ pub async fn roll_back(runner: &Runner, started: &mut Started) -> Result<u8> {
     let records: Vec<StepRecord> = started.records.iter().rev().cloned().collect();
     for record in &records {
         let wanted = only.is_none_or(|only| only == record.step);
-        if !wanted || record.state == "rolled back" {
+        if !wanted || matches!(record.state.as_str(), "rolled back" | "failed") {
             continue;
         }
         let undone = rollback::step(context, record).await?;
@@ -183,7 +183,7 @@ pub async fn rollback_preview(runner: &Runner) -> Result<Outcome> {
     let mut session = session(&started, "rollback").await?;
     for record in started.records.iter().rev() {
         let wanted = runner.settings.step.as_ref().is_none_or(|only| *only == record.step);
-        if !wanted || record.state == "rolled back" {
+        if !wanted || matches!(record.state.as_str(), "rolled back" | "failed") {
             continue;
         }
         let totals = context.ledger.totals(session.as_mut(), &record.step).await?;

@@ -211,7 +211,8 @@ fn same_databases(run: &Run, now: &(String, String)) -> Result<()> {
 /// A step that is partly or wholly done may not change.
 fn unchanged(plan: &Plan, records: &[StepRecord]) -> Result<()> {
     let file = plan.file.display().to_string();
-    for record in records.iter().filter(|record| record.state != "rolled back") {
+    let began = |record: &&StepRecord| !matches!(record.state.as_str(), "rolled back" | "failed");
+    for record in records.iter().filter(began) {
         let Some(step) = plan.step(&record.step) else {
             return Err(Error::invalid(format!(
                 "the step `{}` has run and is gone from the plan",

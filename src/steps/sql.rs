@@ -2,7 +2,7 @@
 
 use super::StepContext;
 use crate::db::Access;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::event::{StepFigures, What};
 use crate::ledger::history::StepRecord;
 use crate::plan::{SqlStep, Step};
@@ -21,10 +21,11 @@ pub async fn run(
             "the statement may or may not have run: the process ended inside it",
         )
         .in_step(&step.name)
-        .hint(
-            "Look at the target. If it is done, mark it with `tablelift rollback --step` and \
-                 an undo, or undo it by hand; then run again.",
-        ));
+        .hint(format!(
+            "Look at the target. Take the step back with `tablelift rollback --step {} --yes`, which \
+             runs its undo, and see that what it did is gone; then run again.",
+            step.name
+        )));
     }
     let label = format!("{}/{}", context.plan.name, step.name);
     let mut session = context.target.session(Access::Write, &label).await?;
@@ -62,6 +63,10 @@ pub async fn run(
     }
     if let Err(error) = session.script(&sql.sql).await {
         session.rollback().await;
+        if !sql.transaction && error.class != Class::Retry {
+            // The server said no: the intent that was written down is void.
+            ledger.set_step(session, &step.name, "failed", None, None).await?;
+        }
         return Err(failed(context, step, error));
     }
     if !sql.transaction {
@@ -83,7 +88,7 @@ pub async fn run(
 
 fn failed(context: &StepContext, step: &Step, error: Error) -> Error {
     let mut error = error.in_step(&step.name);
-    error.class = crate::error::Class::Stop;
+    error.class = Class::Stop;
     error.message = format!("the plan's SQL failed: {}", error.message);
     error.at_line(&context.plan.file.display().to_string(), step.line)
 }

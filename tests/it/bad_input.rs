@@ -196,3 +196,22 @@ fn a_role_called_like_the_ledger_sees_its_own_tables() {
     world.run(&["verify", "p.toml"]).ok();
     assert_eq!(database.rows("SELECT count(*) FROM public.steps"), ["2"]);
 }
+
+#[test]
+fn a_refused_statement_outside_a_transaction_can_be_corrected() {
+    let (world, database) = (World::new(), Postgres::new());
+    database.sql("CREATE TABLE t (id integer PRIMARY KEY)");
+    let step = |index: &str| {
+        format!(
+            "[[step]]\nname = \"s\"\ntransaction = false\nsql = \"CREATE INDEX CONCURRENTLY {index} ON t (id)\"\n\
+             undo = \"DROP INDEX i\""
+        )
+    };
+    world.write("p.toml", &plan(&database.url, &database.url, &step("i ON nowhere")));
+    world.run(&["run", "p.toml"]).code(1);
+    world.write("p.toml", &plan(&database.url, &database.url, &step("i")));
+    world.run(&["run", "p.toml"]).ok();
+    assert_eq!(database.rows("SELECT 1 FROM pg_class WHERE relname = 'i'"), ["1"]);
+    world.run(&["rollback", "p.toml", "--yes"]).ok();
+    assert!(database.rows("SELECT 1 FROM pg_class WHERE relname = 'i'").is_empty());
+}
