@@ -87,10 +87,9 @@ pub async fn start(runner: &Runner) -> Result<Started> {
         None => baseline(runner, &mut ledger, session.as_mut(), &identities).await?,
     }
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
-    emitter.emit(What::RunStarted {
-        resumed: resumed.is_some(),
-        steps: plan.steps.iter().map(|step| step.name.clone()).collect(),
-    });
+    if resumed.is_some() {
+        emitter.emit(run_started(plan, true));
+    }
     let (snapshot_session, snapshot) = snapshot(plan, &databases.source).await?;
     let context = context(runner, databases, ledger, emitter, snapshot);
     let was_done = resumed.is_some_and(|run| run.state == "done");
@@ -208,6 +207,10 @@ fn same_databases(run: &Run, now: &(String, String)) -> Result<()> {
     Ok(())
 }
 
+fn run_started(plan: &Plan, resumed: bool) -> What {
+    What::RunStarted { resumed, steps: plan.steps.iter().map(|step| step.name.clone()).collect() }
+}
+
 /// A step that is partly or wholly done may not change.
 fn unchanged(plan: &Plan, records: &[StepRecord]) -> Result<()> {
     let file = plan.file.display().to_string();
@@ -310,6 +313,8 @@ async fn baseline(
         return Err(error);
     }
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
+    // Before the first check speaks.
+    emitter.emit(run_started(plan, false));
     let mut failed = Vec::new();
     for check in plan.checks.iter().filter(|check| check.when.before()) {
         if !checks::run(session, check, When::Before, &emitter).await? {

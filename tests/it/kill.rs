@@ -217,3 +217,36 @@ fn signals_end_after_the_batch_in_hand() {
         }
     }
 }
+
+#[test]
+fn a_later_step_on_the_killed_steps_table_does_not_refuse_the_resume() {
+    for hit in 1..=9 {
+        let world = World::new();
+        world.run(&["demo", "d", "--prepare"]).ok();
+        let mut command = world.command(&["run", "d/plan.toml"]);
+        let killed =
+            command.env("TABLELIFT_FAIL_POINT", format!("claimed:{hit}")).output().unwrap();
+        assert_eq!(killed.status.code(), None, "hit {hit}: the kill landed");
+        world.run(&["run", "d/plan.toml"]).ok();
+    }
+}
+
+#[test]
+fn a_step_may_read_what_an_earlier_one_writes() {
+    let world = World::new();
+    world.sqlite(
+        "t.db",
+        "CREATE TABLE a (id INTEGER PRIMARY KEY); INSERT INTO a VALUES (1), (2);
+         CREATE TABLE b (id INTEGER PRIMARY KEY); CREATE TABLE c (id INTEGER PRIMARY KEY);",
+    );
+    world.write(
+        "p.toml",
+        "name = \"chain\"\n[source]\nurl = \"sqlite:t.db\"\n[target]\nurl = \"sqlite:t.db\"\n\
+         [[step]]\nname = \"one\"\ncopy = \"a\"\ninto = \"b\"\nexpect = { source = 2, before = 0 }\n\
+         [[step]]\nname = \"more\"\nsql = \"INSERT INTO c VALUES (9)\"\nundo = \"DELETE FROM c WHERE id = 9\"\n\
+         [[step]]\nname = \"two\"\ncopy = \"b\"\ninto = \"c\"\nexpect = { source = 2, before = 1, after = 3 }\n\
+         [[check]]\nname = \"c\"\nwhen = \"both\"\nsql = \"SELECT count(*) FROM a\"\nvalue = 2\n",
+    );
+    let ran = world.run(&["run", "p.toml", "--json"]).ok();
+    assert!(ran.out.starts_with("{\"event\":\"run_started\""), "{}", ran.out);
+}
