@@ -89,6 +89,8 @@ pub struct Error {
     pub place: Box<Place>,
     /// SQLSTATE or SQLite's extended code, where a database said it.
     pub code: Option<String>,
+    /// The constraint that refused the row, where the database named it.
+    pub constraint: Option<String>,
     /// 1-based number of the refused row inside the batch that was being written, where the
     /// server named it.
     pub row: Option<u64>,
@@ -119,6 +121,7 @@ impl Error {
             kind: Kind::Failed,
             place: Box::default(),
             code: None,
+            constraint: None,
             row: None,
             hint: None,
         }
@@ -169,13 +172,6 @@ impl Error {
     #[must_use]
     pub fn at_key(mut self, key: &str) -> Self {
         self.place.key.get_or_insert_with(|| key.to_owned());
-        self
-    }
-
-    /// Adds the column.
-    #[must_use]
-    pub fn at_column(mut self, column: &str) -> Self {
-        self.place.column.get_or_insert_with(|| column.to_owned());
         self
     }
 

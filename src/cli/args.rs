@@ -97,7 +97,7 @@ pub enum Command {
     },
     /// Run a plan, or resume it where it stopped
     #[command(
-        after_help = "Examples:\n  tablelift run plan.toml\n  tablelift run plan.toml --dry-run\n  tablelift run plan.toml --step tools\n  tablelift run plan.toml --json > events.ndjson"
+        after_help = "Examples:\n  tablelift run plan.toml\n  tablelift run plan.toml --dry-run\n  tablelift run plan.toml --step tools\n  tablelift run plan.toml --json > events.ndjson\n  tablelift run plan.toml --join    # in a second shell, or on a second machine"
     )]
     Run(Run),
     /// The same as run
@@ -177,6 +177,21 @@ pub struct Run {
     /// Concurrent chunks within one step, instead of the plan's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), env = "TABLELIFT_WORKERS")]
     pub workers: Option<u32>,
+    /// Work on the chunks of a run that another process conducts, here or on another machine;
+    /// take its place if it dies, and begin the run if nobody has
+    #[arg(long, conflicts_with_all = ["dry_run", "step"])]
+    pub join: bool,
+    /// Flags of commands that hold the plan
+    #[command(flatten)]
+    pub hold: Hold,
+}
+
+/// Flags of commands that hold the plan.
+#[derive(Debug, Args, Clone)]
+pub struct Hold {
+    /// Seconds of silence after which other processes take this one for dead
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=86_400), env = "TABLELIFT_LEASE")]
+    pub lease: u64,
 }
 
 /// `rollback`
@@ -194,4 +209,7 @@ pub struct Rollback {
     /// Don't ask
     #[arg(long, short)]
     pub yes: bool,
+    /// Flags of commands that hold the plan
+    #[command(flatten)]
+    pub hold: Hold,
 }

@@ -14,7 +14,6 @@ use tablelift::error::Error;
 use tablelift::event::Listener;
 use tablelift::plan::resolve::{LoadOptions, load};
 use tablelift::run::{Runner, Settings};
-use tokio_util::sync::CancellationToken;
 
 use self::args::{Arguments, Command, Global};
 use self::ui::Ui;
@@ -86,8 +85,6 @@ fn runner(
     plan: &Path,
     global: &Global,
     ui: &Ui,
-    step: Option<String>,
-    workers: Option<u32>,
     listener: Arc<dyn Listener>,
 ) -> Result<Runner, u8> {
     let vars = |name: &str| std::env::var(name).ok();
@@ -106,8 +103,7 @@ fn runner(
                     ui.color(),
                 ));
             }
-            let settings = Settings { step, workers, stop: CancellationToken::new(), listener };
-            Ok(Runner::new(loaded.plan, settings))
+            Ok(Runner::new(loaded.plan, Settings::new(listener)))
         }
         Err(error) => {
             ui.plan_error(&error);

@@ -10,6 +10,8 @@ pub mod sqlite;
 pub mod url;
 
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -97,16 +99,40 @@ impl Database {
         }
     }
 
-    /// Takes the lock that keeps other runners of `plan` out; it ends with the guard.
-    ///
-    /// # Errors
-    /// [`crate::error::Kind::Held`] when another process has it.
-    pub async fn lock(&self, plan: &str) -> Result<RunLock> {
+    /// Takes the lock that keeps other conductors of `plan` out; it ends with the guard.
+    /// `None`: another process has it.
+    pub async fn try_lock(&self, plan: &str) -> Result<Option<RunLock>> {
         match self {
-            Database::Postgres(server) => Ok(RunLock::Session(server.lock(plan).await?)),
-            Database::Sqlite(file) => Ok(RunLock::File(file.lock()?)),
+            Database::Postgres(server) => Ok(server.lock(plan).await?.map(RunLock::Session)),
+            Database::Sqlite(file) => Ok(file.lock()?.map(RunLock::File)),
         }
     }
+
+    /// The same, with some patience: a process that was killed leaves its lock until the server
+    /// notices the closed socket, and one that only asks who has it holds it for a moment.
+    pub async fn lock(&self, plan: &str) -> Result<Option<RunLock>> {
+        for _ in 1..LOCK_TRIES {
+            if let Some(lock) = self.try_lock(plan).await? {
+                return Ok(Some(lock));
+            }
+            tokio::time::sleep(LOCK_WAIT).await;
+        }
+        self.try_lock(plan).await
+    }
+}
+
+/// Tries to get a lock, and the wait between them.
+const LOCK_TRIES: u32 = 5;
+const LOCK_WAIT: Duration = Duration::from_millis(150);
+
+/// This process, as the ledger and the server's list of sessions call it.
+pub fn runner() -> &'static str {
+    static RUNNER: OnceLock<String> = OnceLock::new();
+    RUNNER.get_or_init(|| {
+        // The last 48 bits of a version 7 id are random.
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        id[20..].to_owned()
+    })
 }
 
 /// Held while a command runs; the quick exit for a second runner. Safety comes from the
@@ -115,7 +141,7 @@ pub enum RunLock {
     /// A connection that holds an advisory lock.
     Session(Box<dyn Session>),
     /// A locked file beside the database.
-    File(std::fs::File),
+    File(sqlite::FileLock),
 }
 
 /// Rows read, with the bytes of their values.
@@ -316,6 +342,17 @@ pub trait Session: Send {
 
     /// Names of what would write besides us: enabled row triggers and rules on `table`.
     async fn triggers(&mut self, table: &Table) -> Result<Vec<String>>;
+
+    /// The columns that a constraint or unique index of `table` is about; none if unknown.
+    async fn constraint_columns(&mut self, table: &Table, name: &str) -> Result<Vec<String>>;
+
+    /// The id that rows written now will show, where rollback knows rows by it (PostgreSQL's
+    /// `xmin`; it differs inside a savepoint). Empty elsewhere.
+    async fn row_mark(&mut self) -> Result<String>;
+
+    /// Ends what another process of ours (see [`runner`]) still has open, so that it can't
+    /// hold locks while it stands still. Does nothing where sessions can't be ended.
+    async fn end_sessions_of(&mut self, runner: &str) -> Result<()>;
 
     /// A text that tells this database from every other one.
     async fn identity(&mut self) -> Result<String>;

@@ -6,13 +6,15 @@
 pub struct BatchLimit {
     most: u64,
     now: u64,
+    /// The row that the server named comes alone after the good rows before it.
+    alone_next: bool,
 }
 
 impl BatchLimit {
     /// Starts at `most` rows.
     pub fn new(most: u32) -> Self {
         let most = u64::from(most.max(1));
-        BatchLimit { most, now: most }
+        BatchLimit { most, now: most, alone_next: false }
     }
 
     /// Rows for the next batch.
@@ -23,6 +25,7 @@ impl BatchLimit {
     /// A batch of `written` rows was refused. `row` is the 1-based row that the server named.
     /// The next batch holds the good rows before it, or that row alone.
     pub fn refused(&mut self, written: u64, row: Option<u64>) {
+        self.alone_next = row.is_some_and(|row| row > 1 && row <= written);
         self.now = match row {
             Some(row) if row > 1 && row <= written => row - 1,
             Some(1) => 1,
@@ -32,17 +35,15 @@ impl BatchLimit {
 
     /// A batch was committed.
     pub fn committed(&mut self) {
-        self.now = self.now.saturating_mul(8).min(self.most);
+        self.now = match std::mem::take(&mut self.alone_next) {
+            true => 1,
+            false => self.now.saturating_mul(8).min(self.most),
+        };
     }
 
-    /// A bad row is in the rejects: nothing is known to be wrong with what follows.
+    /// A bad row is in the rejects. The next one may stand beside it, so growth begins anew.
     pub fn rejected(&mut self) {
-        self.now = self.most;
-    }
-
-    /// After good rows before a named bad one: that row comes alone.
-    pub fn alone(&mut self) {
-        self.now = 1;
+        self.now = 8.min(self.most);
     }
 }
 
@@ -55,10 +56,12 @@ mod tests {
         let mut limit = BatchLimit::new(1000);
         limit.refused(1000, Some(500));
         assert_eq!(limit.rows(), 499);
-        limit.alone();
+        limit.committed();
         assert_eq!(limit.rows(), 1);
         limit.rejected();
-        assert_eq!(limit.rows(), 1000);
+        assert_eq!(limit.rows(), 8);
+        limit.committed();
+        assert_eq!(limit.rows(), 64);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod choose;
 pub mod chunker;
 pub mod limit;
+mod pieces;
 pub mod read_ahead;
 pub mod route;
 pub mod worker;
@@ -59,9 +60,9 @@ pub struct Shared {
 /// `stop` was cancelled and chunks are left.
 pub async fn run(shared: Arc<Shared>, workers: u32) -> Result<()> {
     let mut tasks = JoinSet::new();
-    for number in 0..workers.max(1) {
+    for _ in 0..workers.max(1) {
         let shared = Arc::clone(&shared);
-        tasks.spawn(async move { Worker::new(shared, number).await?.work().await });
+        tasks.spawn(async move { Worker::new(shared).await?.work().await });
     }
     let mut first: Option<Error> = None;
     while let Some(ended) = tasks.join_next().await {
@@ -83,16 +84,18 @@ impl Shared {
     /// Counts new rejects and says whether the step may go on.
     pub fn add_rejects(&self, new: u64) -> Result<()> {
         let all = self.rejects.fetch_add(new, Ordering::Relaxed) + new;
-        let most = self.job.options.max_rejects;
-        if all <= most {
-            return Ok(());
-        }
-        Err(Error::stop(format!("{all} rows are rejected, max_rejects is {most}"))
-            .in_step(&self.job.step)
-            .hint(
-                "The rejects stand in the ledger with key, column and reason. Correct the data \
-                 or the rule, take the step back with `rollback --step`, and run again; or raise \
-                 max_rejects to go on without these rows.",
-            ))
+        rejects_allowed(&self.job.step, all, self.job.options.max_rejects)
     }
+}
+
+/// Compares the rejects of a step with what the plan allows.
+pub fn rejects_allowed(step: &str, all: u64, most: u64) -> Result<()> {
+    if all <= most {
+        return Ok(());
+    }
+    Err(Error::stop(format!("{all} rows are rejected, max_rejects is {most}")).in_step(step).hint(
+        "The rejects stand in the ledger with key, column and reason. Correct the data \
+             or the rule, take the step back with `rollback --step`, and run again; or raise \
+             max_rejects to go on without these rows.",
+    ))
 }

@@ -34,12 +34,13 @@ pub struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Starts reading what is left of `chunk`.
-    pub fn start(shared: Arc<Shared>, chunk: &Chunk) -> ReadAhead {
+    /// Starts reading what is left of `chunk`, in pages of `page_rows` rows or a batch's.
+    pub fn start(shared: Arc<Shared>, chunk: &Chunk, page_rows: Option<u32>) -> ReadAhead {
         let (sender, pages) = mpsc::channel(1);
         let (kind, rest) = (chunk.kind, chunk.rest());
+        let page_rows = page_rows.unwrap_or(shared.job.options.batch_rows);
         let task = tokio::spawn(async move {
-            if let Err(error) = read(&shared, kind, rest, &sender).await {
+            if let Err(error) = read(&shared, kind, rest, page_rows, &sender).await {
                 let _ = sender.send(Err(error)).await;
             }
         });
@@ -63,6 +64,7 @@ async fn read(
     shared: &Shared,
     kind: ChunkKind,
     mut rest: KeyRange,
+    page_rows: u32,
     sender: &mpsc::Sender<Result<Page>>,
 ) -> Result<()> {
     let job = &shared.job;
@@ -73,7 +75,7 @@ async fn read(
     }
     let kinds = select_kinds(shared, kind);
     loop {
-        let select = select(shared, session.as_ref(), kind, &rest);
+        let select = select(shared, session.as_ref(), kind, &rest, page_rows);
         let (rows, last) = forward(shared, session.as_mut(), &select, &kinds, sender).await?;
         // A short page may still be followed by rows that came meanwhile: only an empty read
         // ends a chunk.
@@ -137,7 +139,13 @@ fn select_kinds(shared: &Shared, kind: ChunkKind) -> Vec<Kind> {
     kinds
 }
 
-fn select(shared: &Shared, session: &dyn Session, kind: ChunkKind, rest: &KeyRange) -> String {
+fn select(
+    shared: &Shared,
+    session: &dyn Session,
+    kind: ChunkKind,
+    rest: &KeyRange,
+    page_rows: u32,
+) -> String {
     let job = &shared.job;
     let dialect = session.dialect();
     let mut list = render::render_inputs(&job.mapping, dialect.flavor(), "s");
@@ -159,7 +167,7 @@ fn select(shared: &Shared, session: &dyn Session, kind: ChunkKind, rest: &KeyRan
     };
     let order = match kind {
         ChunkKind::Range => {
-            format!(" ORDER BY {} LIMIT {}", key.list("s"), job.options.batch_rows)
+            format!(" ORDER BY {} LIMIT {page_rows}", key.list("s"))
         }
         _ => String::new(),
     };

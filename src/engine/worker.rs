@@ -15,22 +15,27 @@ use super::route::{Batch, Route};
 use crate::db::{Access, Session};
 use crate::error::{Class, Error, Kind, Result};
 use crate::event::What;
-use crate::ledger::chunks::{Checkpoint, Chunk, ChunkKind};
+use crate::ledger::chunks::{Checkpoint, Chunk, ChunkKind, Claimed};
 
 /// The longest wait between two tries of a batch.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// The wait while other processes hold all that is left of a step.
+const CLAIM_AGAIN: Duration = Duration::from_millis(300);
+
+/// Batches that go in pieces after one that was refused.
+pub(super) const CAREFUL_BATCHES: u32 = 16;
+
 /// One worker of a step.
 pub struct Worker {
-    shared: Arc<Shared>,
-    name: String,
-    target: Box<dyn Session>,
-    route: Box<dyn Route>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) target: Box<dyn Session>,
+    pub(super) route: Box<dyn Route>,
     limit: BatchLimit,
     /// Tries of the batch in hand that failed for transient reasons.
     tries: u32,
-    /// The row that the server named comes alone in the batch after next.
-    alone_next: bool,
+    /// Batches that still go in pieces, since rows were refused not long ago.
+    pub(super) careful: u32,
 }
 
 /// What became of one turn of the loop.
@@ -43,12 +48,11 @@ enum Turn {
 
 impl Worker {
     /// Connects to the target.
-    pub async fn new(shared: Arc<Shared>, number: u32) -> Result<Worker> {
-        let name = format!("pid {} worker {number}", std::process::id());
+    pub async fn new(shared: Arc<Shared>) -> Result<Worker> {
         let target = open(&shared).await?;
         let route: Box<dyn Route> = Box::new(Decode::new(Arc::clone(&shared)));
         let limit = BatchLimit::new(shared.job.options.batch_rows);
-        Ok(Worker { shared, name, target, route, limit, tries: 0, alone_next: false })
+        Ok(Worker { shared, target, route, limit, tries: 0, careful: 0 })
     }
 
     /// Works on chunks until none is left.
@@ -59,15 +63,19 @@ impl Worker {
             }
             let step = self.shared.job.step.clone();
             let ledger = self.shared.ledger.clone();
-            let claimed = match ledger.claim(self.target.as_mut(), &step, &self.name).await {
-                Ok(claimed) => claimed,
-                Err(error) => {
-                    self.reconnect(error, None).await?;
-                    continue;
+            match ledger.claim(self.target.as_mut(), &step).await {
+                Ok(Claimed::Chunk(chunk)) => {
+                    self.tries = 0;
+                    self.chunk(chunk).await.map_err(|error| error.in_step(&step))?;
                 }
-            };
-            let Some(chunk) = claimed else { return Ok(()) };
-            self.chunk(chunk).await.map_err(|error| error.in_step(&step))?;
+                // One of those who hold the rest may die.
+                Ok(Claimed::Wait) => tokio::select! {
+                    () = tokio::time::sleep(CLAIM_AGAIN) => {}
+                    () = self.shared.stop.cancelled() => {}
+                },
+                Ok(Claimed::Done) => return Ok(()),
+                Err(error) => self.reconnect(error, None).await?,
+            }
         }
     }
 
@@ -110,14 +118,17 @@ impl Worker {
         self.target.begin().await?;
         crate::fail::point("begun");
         let transaction = ledger.guard_chunk(self.target.as_mut(), step, chunk).await?;
-        let mut batch = self.route.write(self.target.as_mut(), limit).await?;
+        let mut batch = match self.careful {
+            0 => self.route.write(self.target.as_mut(), limit).await?,
+            _ => self.write_in_pieces(chunk, waiting.rows).await?,
+        };
         if chunk.kind != ChunkKind::Range {
             self.write_the_rest(&mut batch, limit).await?;
         }
         crate::fail::point("written");
         self.commit(chunk, &batch, transaction, begun).await?;
         self.emit(chunk, &batch, begun, waited);
-        self.grow(&batch);
+        self.grow();
         shared.add_rejects(batch.rejects.len() as u64)?;
         if chunk.kind == ChunkKind::Range { Ok(Turn::Committed) } else { Ok(Turn::Empty) }
     }
@@ -126,15 +137,7 @@ impl Worker {
     async fn write_the_rest(&mut self, batch: &mut Batch, limit: u64) -> Result<()> {
         self.route.committed();
         while self.route.fetch(self.target.as_mut(), limit).await?.rows > 0 {
-            let more = self.route.write(self.target.as_mut(), limit).await?;
-            batch.read += more.read;
-            batch.inserted += more.inserted;
-            batch.skipped += more.skipped;
-            batch.bytes += more.bytes;
-            batch.digests.extend(more.digests);
-            batch.rejects.extend(more.rejects);
-            batch.moved.extend(more.moved);
-            batch.images.extend(more.images);
+            batch.absorb(self.route.write(self.target.as_mut(), limit).await?);
             self.route.committed();
         }
         Ok(())
@@ -150,14 +153,10 @@ impl Worker {
     ) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let (ledger, step) = (&shared.ledger, shared.job.step.as_str());
-        let session = self.target.as_mut();
-        ledger.reject(session, step, chunk, &batch.rejects).await?;
-        ledger.remember_moved(session, step, chunk, &batch.moved).await?;
-        ledger.remember_images(session, step, chunk, &batch.images).await?;
-        if session.dialect().flavor() == crate::sql::Flavor::Postgres {
-            // Deferred constraints speak up here, where the row can still be found.
-            session.script("SET CONSTRAINTS ALL IMMEDIATE").await?;
-        }
+        ledger.reject(self.target.as_mut(), step, chunk, &batch.rejects).await?;
+        ledger.remember_moved(self.target.as_mut(), step, chunk, &batch.moved).await?;
+        ledger.remember_images(self.target.as_mut(), step, chunk, &batch.images).await?;
+        self.constraints_now().await?;
         let checkpoint = Checkpoint {
             upto: batch.upto.clone(),
             read: batch.read,
@@ -168,12 +167,12 @@ impl Worker {
             bytes: batch.bytes,
             digests: batch.digests.clone(),
             seconds: begun.elapsed().as_secs_f64(),
-            transaction,
+            marks: std::iter::once(transaction).chain(batch.marks.clone()).collect(),
             last: chunk.kind != ChunkKind::Range,
         };
-        ledger.checkpoint(session, step, chunk, &checkpoint).await?;
+        ledger.checkpoint(self.target.as_mut(), step, chunk, &checkpoint).await?;
         crate::fail::point("before_commit");
-        session.commit().await?;
+        self.target.commit().await?;
         crate::fail::point("after_commit");
         chunk.pos = batch.upto.clone().or_else(|| chunk.pos.clone());
         chunk.seq += 1;
@@ -205,14 +204,9 @@ impl Worker {
         crate::fail::point("emitted");
     }
 
-    fn grow(&mut self, batch: &Batch) {
-        if std::mem::take(&mut self.alone_next) {
-            self.limit.alone();
-        } else if batch.read == 1 && batch.rejects.len() == 1 {
-            self.limit.rejected();
-        } else {
-            self.limit.committed();
-        }
+    fn grow(&mut self) {
+        self.careful = self.careful.saturating_sub(1);
+        self.limit.committed();
     }
 
     /// One arm per class. `false`: the chunk is no longer this worker's.
@@ -232,11 +226,18 @@ impl Worker {
                      target refuses can't be set aside. Name a unique key with `key = …`.",
                 ));
             }
+            Class::Lost if error.kind != Kind::Held => {
+                self.shared.emitter.emit(What::Warning {
+                    step: Some(self.shared.job.step.clone()),
+                    message: error.message,
+                });
+                return Ok(false);
+            }
             Class::Lost | Class::Stop => return Err(error),
         }
         let ledger = self.shared.ledger.clone();
         let step = self.shared.job.step.clone();
-        match ledger.reread(self.target.as_mut(), &step, chunk.number).await? {
+        match ledger.reread(self.target.as_mut(), &step, chunk).await? {
             Some(found) => *chunk = found,
             None => return Ok(false),
         }
@@ -244,22 +245,25 @@ impl Worker {
         Ok(true)
     }
 
-    /// The data was refused: a smaller batch, down to the one row that goes to the rejects in
-    /// the transaction that moves the cursor past it.
+    /// The data was refused: the batch is done again in pieces. What only COMMIT refuses is
+    /// found by smaller batches, down to the one row that is rejected in the transaction that
+    /// moves the cursor past it.
     async fn split(&mut self, error: Error, chunk: &mut Chunk) -> Result<bool> {
+        if self.careful == 0 {
+            self.careful = CAREFUL_BATCHES;
+            return Ok(true);
+        }
         if !self.route.single_rows() {
             // The streaming route finds the row; what it writes is the same.
             self.route = Box::new(Decode::new(Arc::clone(&self.shared)));
-            self.route.seek(chunk).await?;
-            return Ok(true);
         }
-        let written = self.limit.rows();
-        let waiting = self.route.fetch(self.target.as_mut(), written).await?.rows;
+        self.route.seek(chunk).await?;
+        let waiting = self.route.fetch(self.target.as_mut(), self.limit.rows()).await?.rows;
         if waiting > 1 {
-            self.alone_next = error.row.is_some_and(|row| row > 1 && row <= waiting);
             self.limit.refused(waiting, error.row);
             return Ok(true);
         }
+        let error = self.with_column(error).await;
         let begun = Instant::now();
         let shared = Arc::clone(&self.shared);
         self.target.begin().await?;
@@ -268,7 +272,7 @@ impl Worker {
         let batch = self.route.reject(&error)?;
         self.commit(chunk, &batch, transaction, begun).await?;
         self.emit(chunk, &batch, begun, Duration::ZERO);
-        self.grow(&batch);
+        self.grow();
         shared.add_rejects(1)?;
         Ok(true)
     }

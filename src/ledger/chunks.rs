@@ -1,6 +1,7 @@
 //! Chunks: planned, claimed, guarded, checkpointed. The compare-and-set in
 //! [`Ledger::checkpoint`] is what makes every batch happen exactly once.
 
+use super::protocol::{self, Beat, Believed, Found, Next, OpenChunk, Verdict};
 use super::{Ledger, number, text, unsigned};
 use crate::db::Session;
 use crate::error::{Class, Error, Result};
@@ -42,6 +43,19 @@ pub struct Chunk {
     pub pos: Option<Key>,
     /// Batches committed.
     pub seq: i64,
+    /// Grows at each claim: what an earlier owner still holds is void.
+    pub fence: i64,
+}
+
+/// The answer to a claim.
+#[derive(Debug)]
+pub enum Claimed {
+    /// This worker's chunk now.
+    Chunk(Chunk),
+    /// Other processes hold what is left.
+    Wait,
+    /// Nothing is left for this process.
+    Done,
 }
 
 impl Chunk {
@@ -75,8 +89,9 @@ pub struct Checkpoint {
     pub digests: Vec<u8>,
     /// Seconds since begin.
     pub seconds: f64,
-    /// The server's id of the transaction (PostgreSQL), from the guard.
-    pub transaction: String,
+    /// What the batch's rows show (see [`Session::row_mark`]): the transaction's id, from the
+    /// guard, and those of savepoints. PostgreSQL only.
+    pub marks: Vec<String>,
     /// Nothing is left in the chunk.
     pub last: bool,
 }
@@ -91,8 +106,8 @@ impl Ledger {
     ) -> Result<()> {
         for (number, (kind, range)) in chunks.iter().enumerate() {
             let insert = Statement::new(format!(
-                "INSERT INTO {} (run, step, chunk, kind, lo, hi, pos, seq, state, owner_epoch, owner) \
-                 VALUES ($1, $2, $3, $4, $5, $6, NULL, 0, 'open', 0, '')",
+                "INSERT INTO {} (run, step, chunk, kind, lo, hi, pos, seq, state, fence, \
+                 owner_epoch, owner) VALUES ($1, $2, $3, $4, $5, $6, NULL, 0, 'open', 0, 0, '')",
                 self.table("chunks")
             ))
             .bind(self.run.as_str())
@@ -106,51 +121,96 @@ impl Ledger {
         Ok(())
     }
 
-    /// Claims an open chunk that no worker of this epoch has; `None`: there is none left.
-    pub async fn claim(
+    /// Claims a chunk that no live worker of this epoch has.
+    pub async fn claim(&self, session: &mut dyn Session, step: &str) -> Result<Claimed> {
+        loop {
+            session.begin().await?;
+            self.guard(session).await?;
+            let (rows, open) = self.open_chunks(session, step).await?;
+            let at = match protocol::next_chunk(&open, self.epoch, self.runner) {
+                Next::Take(at) => at,
+                other => {
+                    session.commit().await?;
+                    return Ok(if other == Next::Wait { Claimed::Wait } else { Claimed::Done });
+                }
+            };
+            let chunk = chunk_of(&rows[at])?;
+            if open[at].beat.is_some_and(Beat::is_stale) {
+                // A process that stands still in mid-batch would hold the chunk's row for ever.
+                session.end_sessions_of(&open[at].owner).await?;
+            }
+            let take = Statement::new(format!(
+                "UPDATE {} SET owner_epoch = $1, owner = $2, fence = fence + 1 \
+                 WHERE run = $3 AND step = $4 AND chunk = $5 AND fence = $6 AND state = 'open'",
+                self.table("chunks")
+            ))
+            .bind(self.epoch)
+            .bind(self.runner)
+            .bind(self.run.as_str())
+            .bind(step)
+            .bind(chunk.number)
+            .bind(chunk.fence);
+            let taken = session.execute(&take).await? == 1;
+            // The old owner may have committed a batch before it let go of the row.
+            let found = self.find_chunk(session, step, chunk.number).await?;
+            session.commit().await?;
+            if let (true, Some(found)) = (taken, found) {
+                return Ok(Claimed::Chunk(found));
+            }
+        }
+    }
+
+    /// Open chunks of the step, as rows and as the choice among them sees them.
+    async fn open_chunks(
         &self,
         session: &mut dyn Session,
         step: &str,
-        worker: &str,
-    ) -> Result<Option<Chunk>> {
-        let table = self.table("chunks");
-        session.begin().await?;
-        self.guard(session).await?;
+    ) -> Result<(Vec<Row>, Vec<OpenChunk>)> {
         let find = Statement::new(format!(
-            "SELECT chunk, kind, lo, hi, pos, seq FROM {table} \
-             WHERE run = $1 AND step = $2 AND state = 'open' AND owner_epoch <> $3 \
-             ORDER BY chunk LIMIT 1{}",
-            self.dialect.skip_locked()
+            "SELECT c.chunk, c.kind, c.lo, c.hi, c.pos, c.seq, c.fence, c.owner_epoch, c.owner, \
+             {} - r.beat_at, r.patience \
+             FROM {} c LEFT JOIN {} r ON r.plan = $1 AND r.id = c.owner \
+             WHERE c.run = $2 AND c.step = $3 AND c.state = 'open' ORDER BY c.chunk",
+            self.dialect.now_millis(),
+            self.table("chunks"),
+            self.table("runners"),
         ))
+        .bind(self.plan.as_str())
         .bind(self.run.as_str())
-        .bind(step)
-        .bind(self.epoch);
+        .bind(step);
         let rows = session.rows(&find).await?;
-        let Some(row) = rows.first() else {
-            session.commit().await?;
-            return Ok(None);
-        };
-        let chunk = chunk_of(row)?;
-        let take = Statement::new(format!(
-            "UPDATE {table} SET owner_epoch = $1, owner = $2 \
-             WHERE run = $3 AND step = $4 AND chunk = $5"
+        let open = rows.iter().map(|row| OpenChunk {
+            epoch: number(&row[7]),
+            owner: text(&row[8]),
+            beat: super::lease::beat_of(&row[9], &row[10]),
+        });
+        let open = open.collect();
+        Ok((rows, open))
+    }
+
+    async fn find_chunk(
+        &self,
+        session: &mut dyn Session,
+        step: &str,
+        number: i64,
+    ) -> Result<Option<Chunk>> {
+        let ask = Statement::new(format!(
+            "SELECT chunk, kind, lo, hi, pos, seq, fence FROM {} \
+             WHERE run = $1 AND step = $2 AND chunk = $3 AND state = 'open'{}",
+            self.table("chunks"),
+            self.dialect.for_update()
         ))
-        .bind(self.epoch)
-        .bind(worker)
         .bind(self.run.as_str())
         .bind(step)
-        .bind(chunk.number);
-        session.execute(&take).await?;
-        session.commit().await?;
-        Ok(Some(chunk))
+        .bind(number);
+        session.rows(&ask).await?.first().map(chunk_of).transpose()
     }
 
     /// The guard of a batch: inside its transaction, before anything is written. Keeps lease
     /// and chunk as they are until commit. Gives the transaction's id (empty on SQLite).
     ///
     /// # Errors
-    /// Held: another runner has the plan. Retry: the ledger is elsewhere than this worker
-    /// believed (a commit whose answer was lost did happen, or a failover took some back).
+    /// As [`Verdict`] says: held, lost, or retry where the ledger stands elsewhere.
     pub async fn guard_chunk(
         &self,
         session: &mut dyn Session,
@@ -158,7 +218,7 @@ impl Ledger {
         chunk: &Chunk,
     ) -> Result<String> {
         let ask = Statement::new(format!(
-            "SELECT l.epoch, c.seq, c.state, c.pos, {} FROM {} l, {} c \
+            "SELECT l.epoch, c.seq, c.state, c.pos, {}, c.fence FROM {} l, {} c \
              WHERE l.plan = $1 AND c.run = $2 AND c.step = $3 AND c.chunk = $4{}",
             self.transaction_id(),
             self.table("lease"),
@@ -173,13 +233,34 @@ impl Ledger {
         let row = rows.first().ok_or_else(|| {
             Error::stop(format!("chunk {} of the step is gone from the ledger", chunk.number))
         })?;
-        self.check_epoch(row.first())?;
-        let believed = chunk.pos.as_ref().map(Key::to_ledger);
-        if number(&row[1]) != chunk.seq || text(&row[2]) != "open" || row[3].to_text() != believed {
-            return Err(Error::new(
-                Class::Retry,
-                format!("the ledger is at batch {}, not {}", number(&row[1]), chunk.seq),
-            ));
+        let believed = Believed {
+            epoch: self.epoch,
+            fence: chunk.fence,
+            seq: chunk.seq,
+            pos: chunk.pos.as_ref().map(Key::to_ledger),
+        };
+        let found = Found {
+            epoch: number(&row[0]),
+            fence: number(&row[5]),
+            open: text(&row[2]) == "open",
+            seq: number(&row[1]),
+            pos: row[3].to_text(),
+        };
+        match protocol::guard(&believed, &found) {
+            Verdict::Pass => {}
+            Verdict::PlanLost => return Err(super::lease::plan_lost()),
+            Verdict::ChunkLost => {
+                return Err(Error::new(
+                    Class::Lost,
+                    format!("another worker has taken chunk {} over", chunk.number),
+                ));
+            }
+            Verdict::Elsewhere => {
+                return Err(Error::new(
+                    Class::Retry,
+                    format!("the ledger is at batch {}, not {}", found.seq, chunk.seq),
+                ));
+            }
         }
         Ok(text(&row[4]))
     }
@@ -246,7 +327,7 @@ impl Ledger {
         .bind(count(batch.rejected))
         .bind(count(batch.bytes))
         .bind(Bind::Float(batch.seconds))
-        .bind(batch.transaction.as_str())
+        .bind(batch.marks.join(","))
         .bind(Bind::Bytes((!batch.digests.is_empty()).then(|| batch.digests.clone())));
         session.execute(&insert).await?;
         Ok(())
@@ -273,30 +354,19 @@ impl Ledger {
         session.commit().await
     }
 
-    /// Reads a chunk again after trouble; waits for a transaction that still holds it.
+    /// Reads a chunk again after trouble; waits for a transaction that still holds it. `None`:
+    /// it is done, or another worker's.
     pub async fn reread(
         &self,
         session: &mut dyn Session,
         step: &str,
-        number: i64,
+        chunk: &Chunk,
     ) -> Result<Option<Chunk>> {
         session.begin().await?;
         self.guard(session).await?;
-        let ask = Statement::new(format!(
-            "SELECT chunk, kind, lo, hi, pos, seq, state FROM {} \
-             WHERE run = $1 AND step = $2 AND chunk = $3{}",
-            self.table("chunks"),
-            self.dialect.for_update()
-        ))
-        .bind(self.run.as_str())
-        .bind(step)
-        .bind(number);
-        let rows = session.rows(&ask).await?;
+        let found = self.find_chunk(session, step, chunk.number).await?;
         session.commit().await?;
-        match rows.first() {
-            Some(row) if text(&row[6]) == "open" => chunk_of(row).map(Some),
-            _ => Ok(None),
-        }
+        Ok(found.filter(|found| found.fence == chunk.fence))
     }
 
     /// Done and all chunks of a step.
@@ -330,5 +400,6 @@ fn chunk_of(row: &Row) -> Result<Chunk> {
         range: KeyRange { after: key_of(&row[2])?, upto: key_of(&row[3])? },
         pos: key_of(&row[4])?,
         seq: number(&row[5]),
+        fence: number(&row[6]),
     })
 }

@@ -67,8 +67,8 @@ pub struct BatchRecord {
     pub inserted: u64,
     /// Rows updated.
     pub updated: u64,
-    /// The server's id of the transaction (PostgreSQL).
-    pub transaction: String,
+    /// What the rows show that nobody changed since: ids of transactions (PostgreSQL).
+    pub marks: Vec<u64>,
     /// Digests of the new rows (SQLite).
     pub digests: Vec<u8>,
 }
@@ -220,7 +220,7 @@ impl Ledger {
                 range: KeyRange { after: key(&row[2])?, upto: key(&row[3])? },
                 inserted: unsigned(&row[4]),
                 updated: unsigned(&row[5]),
-                transaction: text(&row[6]),
+                marks: text(&row[6]).split(',').filter_map(|id| id.parse().ok()).collect(),
                 digests: if let Value::Bytes(bytes) = &row[7] { bytes.clone() } else { Vec::new() },
             });
         }

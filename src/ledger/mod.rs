@@ -3,11 +3,13 @@
 
 pub mod chunks;
 pub mod history;
+pub mod lease;
+pub mod protocol;
 pub mod rows;
 pub mod tables;
 
 use crate::db::Session;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sql::{Dialect, Statement};
 use crate::value::{Row, Value};
 
@@ -20,8 +22,12 @@ pub struct Ledger {
     pub plan: String,
     /// The run's id.
     pub run: String,
-    /// The epoch under which this process owns the plan; 0 owns nothing.
+    /// The epoch under which this process works; 0 owns nothing.
     pub epoch: i64,
+    /// This process, as the ledger and the server's list of sessions call it.
+    pub runner: &'static str,
+    /// How long this process may be silent before others take it for dead.
+    pub patience: std::time::Duration,
 }
 
 /// A run as the ledger knows it.
@@ -73,59 +79,6 @@ impl Ledger {
         Ok(session.table(&name).await?.is_some())
     }
 
-    /// Takes the plan over: every batch of an earlier owner that is still on its way either
-    /// commits before this returns, or fails its guard afterwards.
-    pub async fn take_lease(&mut self, session: &mut dyn Session, mode: &str) -> Result<()> {
-        let lease = self.table("lease");
-        session.begin().await?;
-        let owner = format!("pid {}", std::process::id());
-        let ensure = Statement::new(format!(
-            "INSERT INTO {lease} (plan, epoch, owner, mode, taken_at) \
-             VALUES ($1, 0, $2, $3, {}) ON CONFLICT (plan) DO NOTHING",
-            self.dialect.now()
-        ))
-        .bind(self.plan.as_str())
-        .bind(owner.as_str())
-        .bind(mode);
-        session.execute(&ensure).await?;
-        let take = Statement::new(format!(
-            "UPDATE {lease} SET epoch = epoch + 1, owner = $1, mode = $2, taken_at = {} \
-             WHERE plan = $3 RETURNING epoch",
-            self.dialect.now()
-        ))
-        .bind(owner.as_str())
-        .bind(mode)
-        .bind(self.plan.as_str());
-        let rows = session.rows(&take).await?;
-        let row = rows.first().and_then(|row| row.first());
-        self.epoch = row.map(number).ok_or_else(|| Error::stop("the lease row is missing"))?;
-        session.commit().await
-    }
-
-    /// Inside a transaction: fails unless this process still owns the plan, and keeps it so
-    /// until commit.
-    pub async fn guard(&self, session: &mut dyn Session) -> Result<()> {
-        let share = match self.dialect.lock_guard() {
-            "" => "",
-            _ => " FOR SHARE",
-        };
-        let ask = Statement::new(format!(
-            "SELECT epoch FROM {} WHERE plan = $1{share}",
-            self.table("lease")
-        ))
-        .bind(self.plan.as_str());
-        let rows = session.rows(&ask).await?;
-        self.check_epoch(rows.first().and_then(|row| row.first()))
-    }
-
-    fn check_epoch(&self, found: Option<&Value>) -> Result<()> {
-        if found.map(number) == Some(self.epoch) {
-            return Ok(());
-        }
-        Err(Error::held("another runner has taken this plan over")
-            .hint("See what it does with `tablelift status`."))
-    }
-
     /// The newest run of the plan.
     pub async fn newest_run(&self, session: &mut dyn Session) -> Result<Option<Run>> {
         let ask = Statement::new(format!(
@@ -162,7 +115,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Sets the run's state; `finished` stamps the time.
+    /// Sets the run's state, if this process still has the plan; `finished` stamps the time.
+    ///
+    /// # Errors
+    /// Held: another process took the plan over, and says itself how the run goes on.
     pub async fn set_run(
         &self,
         session: &mut dyn Session,
@@ -178,8 +134,10 @@ impl Ledger {
         .bind(state)
         .bind(error)
         .bind(self.run.as_str());
+        session.begin().await?;
+        self.guard(session).await?;
         session.execute(&update).await?;
-        Ok(())
+        session.commit().await
     }
 }
 

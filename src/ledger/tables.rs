@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::sql::{Dialect, Flavor, Statement};
 
 /// Version of this schema; an older tool refuses a newer ledger and the other way round.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
 
 /// One column: name, type letter (i integer, t text, b bytes, f float), suffix.
 type ColumnSpec = (&'static str, char, &'static str);
@@ -22,11 +22,23 @@ const TABLES: &[TableSpec] = &[
         &[
             ("plan", 't', "NOT NULL"),
             ("epoch", 'i', "NOT NULL"),
-            ("owner", 't', "NOT NULL"),
             ("mode", 't', "NOT NULL"),
+            ("runner", 't', "NOT NULL"),
+            ("locked", 'i', "NOT NULL"),
             ("taken_at", 't', "NOT NULL"),
         ],
         "plan",
+    ),
+    (
+        "runners",
+        &[
+            ("plan", 't', "NOT NULL"),
+            ("id", 't', "NOT NULL"),
+            ("process", 't', "NOT NULL"),
+            ("beat_at", 'i', "NOT NULL"),
+            ("patience", 'i', "NOT NULL"),
+        ],
+        "plan, id",
     ),
     (
         "runs",
@@ -79,6 +91,7 @@ const TABLES: &[TableSpec] = &[
             ("pos", 't', ""),
             ("seq", 'i', "NOT NULL"),
             ("state", 't', "NOT NULL"),
+            ("fence", 'i', "NOT NULL"),
             ("owner_epoch", 'i', "NOT NULL"),
             ("owner", 't', "NOT NULL"),
         ],

@@ -15,7 +15,6 @@ use crate::engine::route::sample::sample;
 use crate::error::Result;
 use crate::event::Emitter;
 use crate::key::KeyRange;
-use crate::ledger::Ledger;
 use crate::plan::{Step, StepKind};
 use crate::steps::bind::Bound;
 use crate::throttle::Throttle;
@@ -95,12 +94,7 @@ async fn fill(
         moved_flavor: source.flavor(),
         target: Arc::clone(target),
         memory,
-        ledger: Ledger {
-            dialect: writer.dialect(),
-            plan: runner.plan.name.clone(),
-            run: String::new(),
-            epoch: 0,
-        },
+        ledger: super::start::ledger(runner, target),
         throttle: Arc::new(Throttle::new(&runner.plan.throttle)),
         emitter: Emitter::new(&runner.plan.name, "", Arc::clone(&runner.settings.listener)),
         snapshot: None,

@@ -127,6 +127,17 @@ pub async fn close(runner: &Runner, started: &mut Started, result: Result<u8>) -
     result
 }
 
+/// Says in the ledger that this process is gone, so that nobody waits for it.
+pub async fn leave(started: &Started) {
+    if started.seat.is_none() {
+        return;
+    }
+    // Where this fails, others find out by themselves, after a while.
+    if let Ok(mut session) = session(started, "leave").await {
+        let _ = started.context.ledger.leave(session.as_mut()).await;
+    }
+}
+
 /// Takes back the run, or one step of it.
 pub async fn roll_back(runner: &Runner, started: &mut Started) -> Result<u8> {
     let only = runner.settings.step.as_deref();

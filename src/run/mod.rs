@@ -3,12 +3,15 @@
 
 mod dry_run;
 mod finish;
+mod join;
 pub mod preflight;
 mod rollback;
+mod seat;
 mod start;
 mod status;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -26,11 +29,26 @@ pub struct Settings {
     pub step: Option<String>,
     /// Overrides every step's `workers`.
     pub workers: Option<u32>,
+    /// How long this process may be silent before others take it for dead.
+    pub patience: Duration,
     /// Cancelled when a person or the system asks the run to end: the batch in hand is
     /// finished or rolled back, then the command returns an interrupted error.
     pub stop: CancellationToken,
     /// Where events go.
     pub listener: Arc<dyn Listener>,
+}
+
+impl Settings {
+    /// What holds where a command sets nothing else.
+    pub fn new(listener: Arc<dyn Listener>) -> Settings {
+        Settings {
+            step: None,
+            workers: None,
+            patience: Duration::from_secs(60),
+            stop: CancellationToken::new(),
+            listener,
+        }
+    }
 }
 
 /// How a command ended.
@@ -167,22 +185,43 @@ impl Runner {
 
     /// `tablelift run`: runs the plan, or resumes it where it stopped.
     pub async fn run(&self) -> Result<Outcome> {
-        let begun = std::time::Instant::now();
-        let mut started = match start::start(self).await {
-            Ok(started) => started,
+        let begun = Instant::now();
+        match start::start(self).await {
+            Ok(started) => self.conduct(started, begun).await,
             Err(error) => {
                 let emitter =
                     Emitter::new(&self.plan.name, "", Arc::clone(&self.settings.listener));
                 emitter.emit(ended(&Err(error.clone()), &[], begun));
-                return Err(error);
+                Err(error)
             }
-        };
+        }
+    }
+
+    /// `tablelift run --join`: helps with the chunks of a run that another process conducts,
+    /// and conducts it where nobody does (any more).
+    pub async fn join(&self) -> Result<Outcome> {
+        join::join(self).await
+    }
+
+    /// Runs what is left of a run that this process has taken.
+    async fn conduct(&self, mut started: Started, begun: Instant) -> Result<Outcome> {
         let result = self.steps_and_proof(&mut started).await;
         let result = finish::close(self, &mut started, result).await;
-        let steps = finish::all_figures(&started).await.unwrap_or_default();
+        self.outcome(&started, result, begun).await
+    }
+
+    /// The end of a command: its last event, its figures, and this process's leave.
+    async fn outcome(
+        &self,
+        started: &Started,
+        result: Result<u8>,
+        begun: Instant,
+    ) -> Result<Outcome> {
+        let steps = finish::all_figures(started).await.unwrap_or_default();
         started.context.emitter.emit(ended(&result, &steps, begun));
+        finish::leave(started).await;
         let exit_code = result?;
-        let tables = finish::table_counts(&started).await?;
+        let tables = finish::table_counts(started).await?;
         Ok(Outcome { exit_code, steps, tables })
     }
 
@@ -233,30 +272,22 @@ impl Runner {
 
     /// `tablelift verify`: counts, protected tables, checks.
     pub async fn verify(&self) -> Result<Outcome> {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let mut started = start::look_on(self).await?;
         let result = finish::prove(self, &mut started).await;
-        let steps = finish::all_figures(&started).await?;
-        started.context.emitter.emit(ended(&result, &steps, begun));
-        let exit_code = result?;
-        let tables = finish::table_counts(&started).await?;
-        Ok(Outcome { exit_code, steps, tables })
+        self.outcome(&started, result, begun).await
     }
 
     /// `tablelift rollback`: takes back exactly what the run wrote. With `dry`, says what it
     /// would do and changes nothing.
     pub async fn rollback(&self, dry: bool) -> Result<Outcome> {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         if dry {
             return finish::rollback_preview(self).await;
         }
         let mut started = start::take_for_rollback(self).await?;
         let result = finish::roll_back(self, &mut started).await;
-        let steps = finish::all_figures(&started).await.unwrap_or_default();
-        started.context.emitter.emit(ended(&result, &steps, begun));
-        let exit_code = result?;
-        let tables = finish::table_counts(&started).await?;
-        Ok(Outcome { exit_code, steps, tables })
+        self.outcome(&started, result, begun).await
     }
 
     /// Whether a failure with this error takes the run back at once.
@@ -274,7 +305,7 @@ impl Runner {
     }
 }
 
-fn ended(result: &Result<u8>, steps: &[StepFigures], begun: std::time::Instant) -> What {
+fn ended(result: &Result<u8>, steps: &[StepFigures], begun: Instant) -> What {
     let (exit_code, error, hint) = match result {
         Ok(code) => (*code, None, None),
         Err(error) => (error.exit_code(), Some(error.to_string()), error.hint.clone()),

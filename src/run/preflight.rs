@@ -3,6 +3,7 @@
 //! so that later steps are bound to tables which do not exist yet.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::db::{Access, Database, Session, count};
 use crate::error::{Error, Kind, Result};
@@ -15,9 +16,9 @@ use super::{Finding, Level};
 /// Both databases of a plan.
 pub struct Databases {
     /// Where rows come from.
-    pub source: Database,
+    pub source: Arc<Database>,
     /// Where rows go.
-    pub target: Database,
+    pub target: Arc<Database>,
 }
 
 impl Databases {
@@ -28,7 +29,7 @@ impl Databases {
             .map_err(|error| error.at_line(&file, plan.source.line))?;
         let target = Database::open(&plan.target, &plan.dir)
             .map_err(|error| error.at_line(&file, plan.target.line))?;
-        Ok(Databases { source, target })
+        Ok(Databases { source: Arc::new(source), target: Arc::new(target) })
     }
 }
 

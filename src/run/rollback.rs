@@ -164,7 +164,7 @@ impl Undo<'_> {
         let mut updates = Vec::new();
         for image in &images {
             let unchanged = match dialect.flavor() {
-                Flavor::Postgres => format!("t.xmin::text = '{}'", batch.transaction_digits()),
+                Flavor::Postgres => self.as_written(batch),
                 Flavor::Sqlite => format!("{} = $1", dialect.digest("t", &self.marks.digest)),
             };
             let mut ask = Statement::new(format!(
@@ -172,9 +172,10 @@ impl Undo<'_> {
                 self.table.name.sql(),
                 key.equals(dialect, "t", &image.key),
             ));
-            if dialect.flavor() == Flavor::Sqlite {
-                ask = ask.bind(image.mark.clone());
-            }
+            ask = match dialect.flavor() {
+                Flavor::Sqlite => ask.bind(image.mark.clone()),
+                Flavor::Postgres => self.bind_as_written(ask),
+            };
             if crate::ledger::unsigned(&crate::db::scalar(session, &ask).await?) == 1 {
                 let cells = image.before.clone();
                 updates.push(RowUpdate { key: image.key.clone(), cells });
@@ -209,44 +210,50 @@ impl Undo<'_> {
         }
     }
 
-    /// PostgreSQL: a row's `xmin` is the transaction that wrote it last. Rows that a later step
-    /// of ours updated and rollback has restored since carry that rollback's transaction; the
-    /// ledger knows which, and what they carried before.
+    /// PostgreSQL: the row is as the batch left it.
     async fn delete_by_transaction(
         &self,
         session: &mut dyn Session,
         batch: &BatchRecord,
     ) -> Result<u64> {
-        let ours = batch.transaction_digits();
-        let key_json: Vec<String> =
-            self.marks.key.iter().map(|name| format!("t.{}::text", quote(name))).collect();
-        let restored = if key_json.is_empty() {
-            String::new()
-        } else {
-            format!(
-                " OR EXISTS (SELECT 1 FROM {} b JOIN {} st ON st.run = b.run AND st.step = b.step \
-                 WHERE b.run = $1 AND st.target_table = $2 AND b.restored_by = t.xmin::text \
-                 AND b.target_key::jsonb = jsonb_build_array({}) \
-                 AND convert_from(b.mark, 'UTF8') = '{ours}')",
-                self.context.ledger.table("before_images"),
-                self.context.ledger.table("steps"),
-                key_json.join(", "),
-            )
-        };
+        let ours = self.as_written(batch);
         let mut deleted = 0;
         for place in self.places(session, batch).await? {
-            let mut delete = Statement::new(format!(
-                "DELETE FROM {} t WHERE {place} AND (t.xmin::text = '{ours}'{restored})",
-                self.table.name.sql(),
-            ));
-            if !restored.is_empty() {
-                delete = delete
-                    .bind(self.context.ledger.run.as_str())
-                    .bind(self.record.target_table.clone());
-            }
-            deleted += session.execute(&delete).await?;
+            let text = format!("DELETE FROM {} t WHERE {place} AND {ours}", self.table.name.sql());
+            deleted += session.execute(&self.bind_as_written(Statement::new(text))).await?;
         }
         Ok(deleted)
+    }
+
+    /// PostgreSQL: the condition that a row is as this batch left it. A row's `xmin` is the
+    /// transaction that wrote it last. Rows that a later step of ours updated and rollback has
+    /// restored since carry that rollback's transaction; the ledger knows which, and what they
+    /// carried before.
+    fn as_written(&self, batch: &BatchRecord) -> String {
+        let list: Vec<String> = batch.marks.iter().map(|id| format!("'{id}'")).collect();
+        let ours = if list.is_empty() { "''".to_owned() } else { list.join(", ") };
+        if self.marks.key.is_empty() {
+            return format!("t.xmin::text IN ({ours})");
+        }
+        let key: Vec<String> =
+            self.marks.key.iter().map(|name| format!("t.{}::text", quote(name))).collect();
+        format!(
+            "(t.xmin::text IN ({ours}) OR EXISTS (SELECT 1 FROM {} b \
+             JOIN {} st ON st.run = b.run AND st.step = b.step \
+             WHERE b.run = $1 AND st.target_table = $2 AND b.restored_by = t.xmin::text \
+             AND b.target_key::jsonb = jsonb_build_array({}) \
+             AND convert_from(b.mark, 'UTF8') IN ({ours})))",
+            self.context.ledger.table("before_images"),
+            self.context.ledger.table("steps"),
+            key.join(", "),
+        )
+    }
+
+    fn bind_as_written(&self, statement: Statement) -> Statement {
+        if self.marks.key.is_empty() {
+            return statement;
+        }
+        statement.bind(self.context.ledger.run.as_str()).bind(self.record.target_table.clone())
     }
 
     /// SQLite: the row's digest is the one that was kept when it was written.
@@ -332,13 +339,6 @@ impl Undo<'_> {
         KeyColumns(
             self.marks.key.iter().filter_map(|name| self.table.column(name).cloned()).collect(),
         )
-    }
-}
-
-impl BatchRecord {
-    /// The transaction's id; only digits, whatever stands in the ledger.
-    fn transaction_digits(&self) -> String {
-        self.transaction.chars().filter(char::is_ascii_digit).collect()
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
 use super::preflight::{self, Databases};
+use super::seat::{self, Seat};
 use super::{Runner, Settings};
-use crate::db::{Access, Database, RunLock, Session, count};
+use crate::db::{Access, Database, Session, count};
 use crate::error::{Error, Result};
 use crate::event::{Emitter, What};
 use crate::ledger::history::StepRecord;
-use crate::ledger::{Ledger, Run, tables};
+use crate::ledger::{Ledger, Run};
 use crate::plan::{Consistency, Plan, When};
 use crate::sql::{Flavor, Statement, TableName};
 use crate::steps::StepContext;
@@ -26,10 +28,10 @@ pub struct Started {
     pub records: Vec<StepRecord>,
     /// The run ended well before this command.
     pub was_done: bool,
-    /// Keeps other runners out; `None` for commands that only look.
-    _lock: Option<RunLock>,
+    /// This process's part in the run; `None` for commands that only look.
+    pub seat: Option<Seat>,
     /// Holds the source's snapshot open.
-    _snapshot: Option<Box<dyn Session>>,
+    pub _snapshot: Option<Box<dyn Session>>,
 }
 
 /// Starts or resumes a run.
@@ -39,7 +41,12 @@ pub async fn start(runner: &Runner) -> Result<Started> {
         prerequisite(plan, only)?;
     }
     let databases = Databases::open(plan)?;
+    // Before anything is looked at: what another conductor does meanwhile would look wrong.
+    let lock = databases.target.lock(&plan.name).await?;
     let found = existing(plan, &databases).await?;
+    if lock.is_none() {
+        seat::silent(&databases.target, &ledger(runner, &databases.target)).await?;
+    }
     let done: HashSet<String> = match &found {
         Some((_, records)) => records
             .iter()
@@ -53,12 +60,10 @@ pub async fn start(runner: &Runner) -> Result<Started> {
     if let Some(error) = report.error(plan) {
         return Err(error);
     }
-    let lock = databases.target.lock(&plan.name).await?;
     let label = format!("{}/run", plan.name);
     let mut session = databases.target.session(Access::Write, &label).await?;
-    tables::install(session.as_mut()).await?;
-    let mut ledger = ledger(plan, &databases.target);
-    ledger.take_lease(session.as_mut(), "run").await?;
+    let mut ledger = ledger(runner, &databases.target);
+    let seat = seat::conduct(&databases.target, &mut ledger, lock, session.as_mut(), "run").await?;
     crate::fail::point("lease_taken");
     let identities = identities(&databases).await?;
     let newest = ledger.newest_run(session.as_mut()).await?;
@@ -93,7 +98,7 @@ pub async fn start(runner: &Runner) -> Result<Started> {
     let (snapshot_session, snapshot) = snapshot(plan, &databases.source).await?;
     let context = context(runner, databases, ledger, emitter, snapshot);
     let was_done = resumed.is_some_and(|run| run.state == "done");
-    Ok(Started { context, records, was_done, _lock: Some(lock), _snapshot: snapshot_session })
+    Ok(Started { context, records, was_done, seat: Some(seat), _snapshot: snapshot_session })
 }
 
 /// For commands that look at a run without taking it over.
@@ -101,11 +106,11 @@ pub async fn look_on(runner: &Runner) -> Result<Started> {
     let plan = &runner.plan;
     let databases = Databases::open(plan)?;
     let (run, records) = existing(plan, &databases).await?.ok_or_else(|| never_ran(plan))?;
-    let mut ledger = ledger(plan, &databases.target);
+    let mut ledger = ledger(runner, &databases.target);
     ledger.run = run.id;
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
     let context = context(runner, databases, ledger, emitter, None);
-    Ok(Started { context, records, was_done: false, _lock: None, _snapshot: None })
+    Ok(Started { context, records, was_done: false, seat: None, _snapshot: None })
 }
 
 /// Takes the plan over for a rollback: from here on nothing of the run can commit any more.
@@ -116,18 +121,20 @@ pub async fn take_for_rollback(runner: &Runner) -> Result<Started> {
     let (run, _) = existing(plan, &databases).await?.ok_or_else(|| never_ran(plan))?;
     let label = format!("{}/rollback", plan.name);
     let mut session = databases.target.session(Access::Write, &label).await?;
-    let mut ledger = ledger(plan, &databases.target);
+    let mut ledger = ledger(runner, &databases.target);
     ledger.run.clone_from(&run.id);
-    ledger.take_lease(session.as_mut(), "rollback").await?;
+    let seat =
+        seat::conduct(&databases.target, &mut ledger, lock, session.as_mut(), "rollback").await?;
     let identities = identities(&databases).await?;
     same_databases(&run, &identities)?;
     let records = ledger.steps(session.as_mut()).await?;
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
     let context = context(runner, databases, ledger, emitter, None);
-    Ok(Started { context, records, was_done: false, _lock: Some(lock), _snapshot: None })
+    Ok(Started { context, records, was_done: false, seat: Some(seat), _snapshot: None })
 }
 
-fn context(
+/// What steps need of this process.
+pub fn context(
     runner: &Runner,
     databases: Databases,
     ledger: Ledger,
@@ -137,8 +144,8 @@ fn context(
     let Settings { workers, stop, .. } = &runner.settings;
     StepContext {
         plan: Arc::clone(&runner.plan),
-        source: Arc::new(databases.source),
-        target: Arc::new(databases.target),
+        source: databases.source,
+        target: databases.target,
         ledger,
         throttle: Arc::new(Throttle::new(&runner.plan.throttle)),
         emitter,
@@ -148,7 +155,13 @@ fn context(
     }
 }
 
-fn ledger(plan: &Plan, target: &Database) -> Ledger {
+/// The ledger of the runner's plan, before anything of it is read.
+pub fn ledger(runner: &Runner, target: &Database) -> Ledger {
+    ledger_of(&runner.plan, target, runner.settings.patience)
+}
+
+/// The same, for commands that only look.
+pub fn ledger_of(plan: &Plan, target: &Database, patience: Duration) -> Ledger {
     Ledger {
         dialect: match target.flavor() {
             Flavor::Postgres => &crate::sql::postgres::POSTGRES,
@@ -157,6 +170,8 @@ fn ledger(plan: &Plan, target: &Database) -> Ledger {
         plan: plan.name.clone(),
         run: String::new(),
         epoch: 0,
+        runner: crate::db::runner(),
+        patience,
     }
 }
 
@@ -175,7 +190,7 @@ pub async fn existing(
     if !Ledger::exists(session.as_mut()).await? {
         return Ok(None);
     }
-    let mut ledger = ledger(plan, &databases.target);
+    let mut ledger = ledger_of(plan, &databases.target, Duration::ZERO);
     let Some(run) = ledger.newest_run(session.as_mut()).await? else {
         return Ok(None);
     };
@@ -187,13 +202,13 @@ pub async fn existing(
     Ok(Some((run, records)))
 }
 
-async fn identities(databases: &Databases) -> Result<(String, String)> {
+pub async fn identities(databases: &Databases) -> Result<(String, String)> {
     let mut source = databases.source.session(Access::Read, "identity").await?;
     let mut target = databases.target.session(Access::Write, "identity").await?;
     Ok((source.identity().await?, target.identity().await?))
 }
 
-fn same_databases(run: &Run, now: &(String, String)) -> Result<()> {
+pub fn same_databases(run: &Run, now: &(String, String)) -> Result<()> {
     for (end, before, now) in [("source", &run.source, &now.0), ("target", &run.target, &now.1)] {
         if before != now {
             return Err(Error::invalid(format!(
@@ -207,12 +222,12 @@ fn same_databases(run: &Run, now: &(String, String)) -> Result<()> {
     Ok(())
 }
 
-fn run_started(plan: &Plan, resumed: bool) -> What {
+pub fn run_started(plan: &Plan, resumed: bool) -> What {
     What::RunStarted { resumed, steps: plan.steps.iter().map(|step| step.name.clone()).collect() }
 }
 
 /// A step that is partly or wholly done may not change.
-fn unchanged(plan: &Plan, records: &[StepRecord]) -> Result<()> {
+pub fn unchanged(plan: &Plan, records: &[StepRecord]) -> Result<()> {
     let file = plan.file.display().to_string();
     let began = |record: &&StepRecord| !matches!(record.state.as_str(), "rolled back" | "failed");
     for record in records.iter().filter(began) {
@@ -299,13 +314,12 @@ async fn baseline(
     let plan = &runner.plan;
     let checksum = Sha256::digest(plan.text.as_bytes());
     let checksum: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
-    session.begin().await?;
-    ledger.guard(session).await?;
-    if session.dialect().flavor() == Flavor::Postgres {
+    match session.dialect().flavor() {
         // One moment for all counts and digests.
-        session.rollback().await;
-        session.script("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+        Flavor::Postgres => session.script("BEGIN ISOLATION LEVEL REPEATABLE READ").await?,
+        Flavor::Sqlite => session.begin().await?,
     }
+    ledger.guard(session).await?;
     ledger.start_run(session, &identities.0, &identities.1, &checksum).await?;
     let taken = take_baseline(plan, ledger, session).await;
     if let Err(error) = taken {

@@ -1,6 +1,7 @@
 //! `status`: what the ledger says, without touching anything.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::preflight::Databases;
 use super::{Status, StepStatus, start};
@@ -40,16 +41,8 @@ pub async fn status(plan: &Plan) -> Result<Status> {
     if !Ledger::exists(session).await? {
         return Ok(out);
     }
-    out.held = match databases.target.lock(&plan.name).await {
-        Ok(_) => false,
-        Err(error) => error.kind == crate::error::Kind::Held,
-    };
-    let mut ledger = Ledger {
-        dialect: session.dialect(),
-        plan: plan.name.clone(),
-        run: String::new(),
-        epoch: 0,
-    };
+    let mut ledger = start::ledger_of(plan, &databases.target, Duration::ZERO);
+    out.held = ledger.is_held(session, databases.target.lock(&plan.name).await?.is_some()).await?;
     let Some(run) = ledger.newest_run(session).await? else {
         return Ok(out);
     };

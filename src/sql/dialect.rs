@@ -29,12 +29,12 @@ pub trait Dialect: Send + Sync {
     /// An expression for the current moment as RFC 3339 text in UTC.
     fn now(&self) -> &'static str;
 
+    /// An expression for the current moment as milliseconds since 1970, by the server's clock.
+    fn now_millis(&self) -> &'static str;
+
     /// Suffixes for `SELECT … FROM lease l, chunks c` that keep both rows from changing until
     /// commit.
     fn lock_guard(&self) -> &'static str;
-
-    /// Suffix that skips rows that another session has locked; empty where there is one writer.
-    fn skip_locked(&self) -> &'static str;
 
     /// Suffix that locks the rows read until commit.
     fn for_update(&self) -> &'static str;

@@ -35,12 +35,12 @@ impl Dialect for Postgres {
         "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
     }
 
-    fn lock_guard(&self) -> &'static str {
-        " FOR SHARE OF l FOR UPDATE OF c"
+    fn now_millis(&self) -> &'static str {
+        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     }
 
-    fn skip_locked(&self) -> &'static str {
-        " FOR UPDATE SKIP LOCKED"
+    fn lock_guard(&self) -> &'static str {
+        " FOR SHARE OF l FOR UPDATE OF c"
     }
 
     fn for_update(&self) -> &'static str {

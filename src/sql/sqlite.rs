@@ -44,11 +44,11 @@ impl Dialect for Sqlite {
         "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
     }
 
-    fn lock_guard(&self) -> &'static str {
-        ""
+    fn now_millis(&self) -> &'static str {
+        "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
     }
 
-    fn skip_locked(&self) -> &'static str {
+    fn lock_guard(&self) -> &'static str {
         ""
     }
 

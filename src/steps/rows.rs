@@ -37,6 +37,13 @@ pub async fn run(
     runner.finish(before).await
 }
 
+/// Works on the open chunks of a step that another process conducts, until none is left.
+pub async fn help(context: &StepContext, step: &Step, record: &StepRecord) -> Result<()> {
+    let mut runner = RowStep::open(context, step).await?;
+    runner.announce(Some(record), record.before_rows).await?;
+    runner.run_chunks().await
+}
+
 struct RowStep<'a> {
     context: &'a StepContext,
     step: &'a Step,
@@ -214,6 +221,8 @@ impl<'a> RowStep<'a> {
             false => None,
         };
         let handled = totals.inserted + totals.updated + totals.skipped + totals.rejected;
+        // Other processes count theirs by themselves.
+        engine::rejects_allowed(&self.step.name, totals.rejected, self.step.options.max_rejects)?;
         self.holds("conservation", totals.read, handled)?;
         if let Some(before) = before.filter(|_| !self.step.options.allow_inserts) {
             let inserted = before + totals.inserted;

@@ -12,7 +12,7 @@ use crate::cli::{exit, failed, runner, signals};
 /// Shows what was found, with ticks.
 pub async fn run(plan: &Path, global: &Global, ui: &Ui) -> u8 {
     let (listener, _) = ui.listener();
-    let runner = match runner(plan, global, ui, None, None, listener) {
+    let runner = match runner(plan, global, ui, listener) {
         Ok(runner) => runner,
         Err(code) => return code,
     };

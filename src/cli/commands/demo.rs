@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tablelift::error::{Error, Result};
 
-use crate::cli::args::{Color, Demo, Global, Run};
+use crate::cli::args::{Color, Demo, Global, Hold, Run};
 use crate::cli::ui::Ui;
 use crate::cli::{exit, failed, signals};
 
@@ -33,7 +33,9 @@ pub async fn run(demo: &Demo, ui: &Ui) -> u8 {
         source: None,
         target: None,
     };
-    let run = Run { plan: plan.clone(), dry_run: false, step: None, workers: None };
+    let hold = Hold { lease: 60 };
+    let run =
+        Run { plan: plan.clone(), dry_run: false, step: None, workers: None, join: false, hold };
     let code = super::run::run(&run, &global, ui).await;
     if code == exit::DONE {
         let plan = plan.display();

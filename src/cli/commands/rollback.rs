@@ -1,6 +1,7 @@
 //! `tablelift rollback`.
 
 use std::io::{BufRead as _, IsTerminal as _};
+use std::time::Duration;
 
 use crate::cli::args::{Global, Rollback};
 use crate::cli::ui::{Ui, tables};
@@ -9,10 +10,12 @@ use crate::cli::{exit, failed, runner, signals};
 /// Asks, then takes the run back.
 pub async fn run(rollback: &Rollback, global: &Global, ui: &Ui) -> u8 {
     let (listener, _) = ui.listener();
-    let runner = match runner(&rollback.plan, global, ui, rollback.step.clone(), None, listener) {
+    let mut runner = match runner(&rollback.plan, global, ui, listener) {
         Ok(runner) => runner,
         Err(code) => return code,
     };
+    runner.settings.step.clone_from(&rollback.step);
+    runner.settings.patience = Duration::from_secs(rollback.hold.lease);
     if !rollback.dry_run && !rollback.yes && !confirmed(&runner.plan.name, ui) {
         return exit::INVALID;
     }

@@ -1,5 +1,7 @@
 //! `tablelift run`.
 
+use std::time::Duration;
+
 use tablelift::run::{Preview, Runner};
 
 use crate::cli::args::{Global, Run};
@@ -11,15 +13,19 @@ use crate::cli::{exit, failed, runner, signals};
 /// Runs or resumes the plan, or shows what it would do.
 pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
     let (listener, summary) = ui.listener();
-    let runner = match runner(&run.plan, global, ui, run.step.clone(), run.workers, listener) {
+    let mut runner = match runner(&run.plan, global, ui, listener) {
         Ok(runner) => runner,
         Err(code) => return code,
     };
+    runner.settings.step.clone_from(&run.step);
+    runner.settings.workers = run.workers;
+    runner.settings.patience = Duration::from_secs(run.hold.lease);
     if run.dry_run {
         return preview(&runner, ui).await;
     }
     let received = signals::listen(runner.settings.stop.clone());
-    match runner.run().await {
+    let ran = if run.join { runner.join().await } else { runner.run().await };
+    match ran {
         Ok(outcome) => {
             let left = runner.plan.steps.len() - outcome.steps.len().min(runner.plan.steps.len());
             let verb = if left > 0 {

@@ -109,6 +109,26 @@ fn column(row: Row) -> Column {
     }
 }
 
+/// Columns of a constraint or a unique index, in the table's order.
+pub async fn constraint_columns(
+    session: &mut PgSession,
+    table: &Table,
+    name: &str,
+) -> Result<Vec<String>> {
+    let ask = Statement::new(
+        "SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = $1::regclass \
+         AND a.attnum > 0 AND (a.attnum = ANY (SELECT unnest(c.conkey) FROM pg_constraint c \
+         WHERE c.conrelid = a.attrelid AND c.conname = $2) \
+         OR a.attnum = ANY (SELECT unnest(i.indkey::int2[]) FROM pg_index i \
+         JOIN pg_class n ON n.oid = i.indexrelid WHERE i.indrelid = a.attrelid AND n.relname = $2)) \
+         ORDER BY a.attnum",
+    )
+    .bind(table.name.sql())
+    .bind(name);
+    let rows = session.rows(&ask).await?;
+    Ok(rows.iter().filter_map(|row| row.first().and_then(Value::to_text)).collect())
+}
+
 /// A built-in type's kind; `name` is empty for types outside `pg_catalog`.
 fn kind(name: &str, typmod: i64, json_by_server: bool) -> Kind {
     let length = u32::try_from(typmod - 4).ok();

@@ -66,7 +66,10 @@ impl Server {
 
     /// Opens a pinned session.
     pub async fn session(&self, access: Access, label: &str) -> Result<PgSession> {
-        let mut options = self.options.clone().application_name(&format!("tablelift/{label}"));
+        let mut options = self
+            .options
+            .clone()
+            .application_name(&format!("tablelift/{}/{label}", super::runner()));
         if let Some(relay) = self.relay().await? {
             options = options.socket(relay.folder()).port(relay::PORT);
         }
@@ -95,21 +98,12 @@ impl Server {
         Ok(relay.clone())
     }
 
-    /// Takes the advisory lock of `plan` on a connection of its own.
-    pub async fn lock(&self, plan: &str) -> Result<Box<dyn Session>> {
+    /// Takes the advisory lock of `plan` on a connection of its own, if it is free.
+    pub async fn lock(&self, plan: &str) -> Result<Option<Box<dyn Session>>> {
         let mut session = self.session(Access::Write, &format!("{plan}/lock")).await?;
         let ask = Statement::new("SELECT pg_try_advisory_lock(hashtextextended($1, 7462938465))")
             .bind(format!("tablelift {plan}"));
-        // A runner that was killed leaves its lock until the server notices the closed socket.
-        for attempt in 0..10 {
-            if super::scalar(&mut session, &ask).await? == Value::Bool(true) {
-                return Ok(Box::new(session));
-            }
-            if attempt < 9 {
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            }
-        }
-        Err(Error::held(format!("another runner holds the plan `{plan}`"))
-            .hint("Wait for it, or see who it is with `tablelift status`."))
+        let got = super::scalar(&mut session, &ask).await? == Value::Bool(true);
+        Ok(if got { Some(Box::new(session)) } else { None })
     }
 }

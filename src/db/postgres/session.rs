@@ -263,6 +263,34 @@ impl Session for PgSession {
         catalog::triggers(self, table).await
     }
 
+    async fn constraint_columns(&mut self, table: &Table, name: &str) -> Result<Vec<String>> {
+        catalog::constraint_columns(self, table, name).await
+    }
+
+    async fn row_mark(&mut self) -> Result<String> {
+        // No function tells the id of a savepoint's own transaction, but every row does.
+        self.script(
+            "SET client_min_messages = warning; \
+             CREATE TEMP TABLE IF NOT EXISTS tablelift_mark (n int) ON COMMIT DELETE ROWS",
+        )
+        .await?;
+        let mark = "INSERT INTO pg_temp.tablelift_mark VALUES (1) RETURNING xmin::text";
+        let mark = crate::db::scalar(self, &Statement::new(mark)).await?;
+        Ok(mark.to_text().unwrap_or_default())
+    }
+
+    async fn end_sessions_of(&mut self, runner: &str) -> Result<()> {
+        // Sessions of another role can't be seen, and then not ended: what they hold is waited
+        // for like any lock.
+        let end = Statement::new(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE starts_with(application_name, 'tablelift/' || $1 || '/') \
+             AND pid <> pg_backend_pid() AND usename = current_user",
+        )
+        .bind(runner);
+        self.rows(&end).await.map(|_| ())
+    }
+
     async fn identity(&mut self) -> Result<String> {
         // An ordinary role may not read pg_control_system everywhere; the database's oid and
         // name tell most restores apart even then.

@@ -79,9 +79,13 @@ async fn copy_in<'r>(
     if !buffer.is_empty() {
         copy.send(buffer.as_slice()).await.map_err(|failure| error::convert(&failure))?;
     }
-    let affected = copy.finish().await.map_err(|failure| error::convert(&failure))?;
-    session.broken = false;
-    Ok(affected)
+    let answer = copy.finish().await;
+    // After its error the server says that it is ready, and `finish` has read that too: a
+    // refused COPY leaves the session in step, inside a transaction that has failed.
+    if matches!(answer, Ok(_) | Err(sqlx::Error::Database(_))) {
+        session.broken = false;
+    }
+    answer.map_err(|failure| error::convert(&failure))
 }
 
 /// Fills the session's staging table: a number and one text column for each cell. Its name.

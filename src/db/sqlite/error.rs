@@ -36,9 +36,32 @@ pub fn convert(failure: &rusqlite::Error) -> Error {
         return Error::new(Class::Split, reason.to_owned());
     }
     let mut error = Error::new(class_of(code.code, code.extended_code), message);
+    (error.place.column, error.constraint) = blamed(&error.message);
     error.code = Some(format!("SQLite {}", code.extended_code));
     error.hint = hint(code.code).map(str::to_owned);
     error
+}
+
+/// The columns that SQLite's message names, or the text of the check that failed.
+fn blamed(message: &str) -> (Option<String>, Option<String>) {
+    let bare = |list: &str| {
+        let names: Vec<&str> = list
+            .split(", ")
+            .map(|name| name.rsplit_once('.').map_or(name, |(_, last)| last))
+            .collect();
+        names.join(", ")
+    };
+    for kind in ["UNIQUE constraint failed: ", "NOT NULL constraint failed: "] {
+        if let Some(list) = message.strip_prefix(kind).filter(|list| !list.starts_with("index ")) {
+            return (Some(bare(list)), None);
+        }
+    }
+    if let Some(check) = message.strip_prefix("CHECK constraint failed: ") {
+        return (None, Some(check.to_owned()));
+    }
+    // STRICT tables: `cannot store TEXT value in INTEGER column t.n`.
+    let strict = message.strip_prefix("cannot store ").and_then(|rest| rest.split_once(" column "));
+    (strict.map(|(_, name)| bare(name)), None)
 }
 
 fn hint(code: ErrorCode) -> Option<&'static str> {
@@ -58,6 +81,15 @@ fn hint(code: ErrorCode) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_name_their_columns() {
+        let column = |message| blamed(message).0;
+        assert_eq!(column("UNIQUE constraint failed: t.a, t.b").as_deref(), Some("a, b"));
+        assert_eq!(column("NOT NULL constraint failed: t.name").as_deref(), Some("name"));
+        assert_eq!(column("cannot store TEXT value in INTEGER column t.n").as_deref(), Some("n"));
+        assert_eq!(blamed("CHECK constraint failed: n > 0"), (None, Some("n > 0".to_owned())));
+    }
 
     #[test]
     fn classes_of_real_codes() {

@@ -10,6 +10,7 @@ mod functions;
 mod session;
 mod write;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -17,9 +18,6 @@ use rusqlite::{Connection, OpenFlags};
 use self::session::SqliteSession;
 use super::Access;
 use crate::error::{Error, Result};
-
-/// Tries to get the lock of a target.
-const LOCK_TRIES: u32 = 10;
 
 /// One SQLite file.
 pub struct File {
@@ -100,8 +98,8 @@ impl File {
         Ok(session)
     }
 
-    /// Locks a file beside the database against other runners.
-    pub fn lock(&self) -> Result<std::fs::File> {
+    /// Locks a file beside the database against other conductors. `None`: it is locked.
+    pub fn lock(&self) -> Result<Option<FileLock>> {
         let mut name = self.path.clone().into_os_string();
         name.push(".tablelift-lock");
         let path = PathBuf::from(name);
@@ -115,18 +113,29 @@ impl File {
             .write(true)
             .open(&path)
             .map_err(|error| failed("create", &error))?;
-        // `status` holds the lock for a moment when it asks whether somebody has it.
-        for attempt in 0..LOCK_TRIES {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(std::fs::TryLockError::WouldBlock) if attempt + 1 < LOCK_TRIES => {
-                    std::thread::sleep(std::time::Duration::from_millis(20));
-                }
-                Err(std::fs::TryLockError::WouldBlock) => break,
-                Err(std::fs::TryLockError::Error(error)) => return Err(failed("lock", &error)),
-            }
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => return Err(failed("lock", &error)),
         }
-        Err(Error::held("another runner works on this target")
-            .hint("Wait for it, or see what it does with `tablelift status`."))
+        // Its last holder may have removed the file after we opened it.
+        let same = match (std::fs::metadata(&path), file.metadata()) {
+            (Ok(named), Ok(locked)) => named.ino() == locked.ino(),
+            _ => false,
+        };
+        Ok(same.then_some(FileLock { _file: file, path }))
+    }
+}
+
+/// A locked file; dropping it removes the file, then the lock.
+pub struct FileLock {
+    _file: std::fs::File,
+    path: PathBuf,
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Left behind, it does no harm.
+        let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -47,6 +47,8 @@ pub struct Decode {
     taken: usize,
     /// Rows of a seed that were handed out.
     position: usize,
+    /// Rows of a page; `None`: a batch's.
+    page_rows: Option<u32>,
     found: Lookups,
 }
 
@@ -54,7 +56,14 @@ impl Decode {
     /// A route that reads nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
         let found = Lookups::new(&shared.job.mapping);
-        Decode { shared, ahead: None, pending: VecDeque::new(), taken: 0, position: 0, found }
+        let pending = VecDeque::new();
+        Decode { shared, ahead: None, pending, taken: 0, position: 0, page_rows: None, found }
+    }
+
+    /// The same, reading pages of so many rows.
+    pub fn pages_of(mut self, rows: u32) -> Self {
+        self.page_rows = Some(rows);
+        self
     }
 
     async fn next_page(&mut self) -> Result<Option<Page>> {
@@ -139,7 +148,7 @@ impl Route for Decode {
             self.position = done;
         } else {
             self.position = 0;
-            self.ahead = Some(ReadAhead::start(Arc::clone(&self.shared), chunk));
+            self.ahead = Some(ReadAhead::start(Arc::clone(&self.shared), chunk, self.page_rows));
         }
         Ok(())
     }

@@ -36,6 +36,24 @@ pub struct Batch {
     pub moved: Vec<(Key, Key)>,
     /// Before-images of rows updated.
     pub images: Vec<Image>,
+    /// Marks of rows that savepoints wrote (see [`Session::row_mark`]).
+    pub marks: Vec<String>,
+}
+
+impl Batch {
+    /// Adds what a further write put into the same transaction.
+    pub fn absorb(&mut self, more: Batch) {
+        self.upto = more.upto.or(self.upto.take());
+        self.read += more.read;
+        self.inserted += more.inserted;
+        self.skipped += more.skipped;
+        self.bytes += more.bytes;
+        self.digests.extend(more.digests);
+        self.rejects.extend(more.rejects);
+        self.moved.extend(more.moved);
+        self.images.extend(more.images);
+        self.marks.extend(more.marks);
+    }
 }
 
 /// How much waits to be written.
