@@ -50,6 +50,9 @@ pub struct Place {
     pub key: Option<String>,
     /// The column.
     pub column: Option<String>,
+    /// The constraint that refused a row, where the database named it. Not printed: messages
+    /// name it.
+    pub constraint: Option<String>,
 }
 
 impl fmt::Display for Place {
@@ -89,8 +92,6 @@ pub struct Error {
     pub place: Box<Place>,
     /// SQLSTATE or SQLite's extended code, where a database said it.
     pub code: Option<String>,
-    /// The constraint that refused the row, where the database named it.
-    pub constraint: Option<String>,
     /// 1-based number of the refused row inside the batch that was being written, where the
     /// server named it.
     pub row: Option<u64>,
@@ -121,7 +122,6 @@ impl Error {
             kind: Kind::Failed,
             place: Box::default(),
             code: None,
-            constraint: None,
             row: None,
             hint: None,
         }

@@ -44,16 +44,17 @@ pub enum Access {
 }
 
 impl Database {
-    /// Understands the URL of one end of the plan; connects to nothing yet.
+    /// Understands the URL of one end of the plan; connects to nothing yet. `patience`: how
+    /// long this process may be silent before others take it for dead.
     ///
     /// # Errors
     /// An unknown scheme or parameter; the URL itself is never part of the message.
-    pub fn open(endpoint: &Endpoint, dir: &Path) -> Result<Database> {
+    pub fn open(endpoint: &Endpoint, dir: &Path, patience: Duration) -> Result<Database> {
         let url = endpoint.url.as_str();
         if let Some(path) = url.strip_prefix("sqlite:") {
             return Ok(Database::Sqlite(sqlite::File::new(path, dir)?));
         }
-        let server = postgres::Server::new(url, endpoint.schema.as_deref())?;
+        let server = postgres::Server::new(url, endpoint.schema.as_deref(), patience)?;
         Ok(Database::Postgres(Box::new(server)))
     }
 
@@ -346,9 +347,24 @@ pub trait Session: Send {
     /// The columns that a constraint or unique index of `table` is about; none if unknown.
     async fn constraint_columns(&mut self, table: &Table, name: &str) -> Result<Vec<String>>;
 
+    /// Makes the open transaction ready for pieces of a batch: constraints speak up with the
+    /// statement that breaks them, and [`Session::row_mark`] can be asked.
+    async fn begin_pieces(&mut self) -> Result<()>;
+
     /// The id that rows written now will show, where rollback knows rows by it (PostgreSQL's
     /// `xmin`; it differs inside a savepoint). Empty elsewhere.
     async fn row_mark(&mut self) -> Result<String>;
+
+    /// The server's number of this session; 0 where there is no server.
+    fn number(&self) -> i32 {
+        0
+    }
+
+    /// Ends another session of this process by its [`Session::number`]: a connection that was
+    /// given up may live on at the server, with its locks.
+    async fn end_session(&mut self, _number: i32) -> Result<()> {
+        Ok(())
+    }
 
     /// Ends what another process of ours (see [`runner`]) still has open, so that it can't
     /// hold locks while it stands still. Does nothing where sessions can't be ended.

@@ -5,6 +5,7 @@ mod tables;
 mod words;
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::db::Database;
 use crate::error::{Error, Result};
@@ -76,7 +77,7 @@ pub fn statements(flavor: Flavor) -> impl Iterator<Item = String> {
 pub fn write_sqlite(path: &Path) -> Result<()> {
     let url = format!("sqlite:{}", path.display());
     let endpoint = Endpoint { url, schema: None, consistency: Consistency::Batch, line: 0 };
-    let Database::Sqlite(file) = Database::open(&endpoint, Path::new(""))? else {
+    let Database::Sqlite(file) = Database::open(&endpoint, Path::new(""), Duration::ZERO)? else {
         return Err(Error::stop("the demo's database is a SQLite file"));
     };
     let script: String = statements(Flavor::Sqlite).collect::<Vec<_>>().join("\n");

@@ -5,6 +5,7 @@ pub mod chunker;
 pub mod limit;
 mod pieces;
 pub mod read_ahead;
+pub mod retry;
 pub mod route;
 pub mod worker;
 
@@ -60,9 +61,9 @@ pub struct Shared {
 /// `stop` was cancelled and chunks are left.
 pub async fn run(shared: Arc<Shared>, workers: u32) -> Result<()> {
     let mut tasks = JoinSet::new();
-    for _ in 0..workers.max(1) {
+    for number in 0..workers.max(1) {
         let shared = Arc::clone(&shared);
-        tasks.spawn(async move { Worker::new(shared).await?.work().await });
+        tasks.spawn(async move { Worker::new(shared, number).await?.work().await });
     }
     let mut first: Option<Error> = None;
     while let Some(ended) = tasks.join_next().await {

@@ -11,10 +11,9 @@ use super::route::{Batch, Route};
 use super::worker::{CAREFUL_BATCHES, Worker};
 use crate::error::{Class, Error, Result};
 use crate::ledger::chunks::Chunk;
-use crate::sql::Flavor;
 
 /// Pieces of a batch, and the most rows of one.
-const PIECES: u32 = 16;
+const PIECES: u32 = 32;
 const PIECE_ROWS: u32 = 1000;
 
 /// How many rows a piece of a batch takes at most.
@@ -48,7 +47,7 @@ impl Worker {
         let mut at = chunk.clone();
         let mut limit = BatchLimit::new(piece_rows(self.shared.job.options.batch_rows));
         let mut spare: Option<Spare> = None;
-        self.constraints_now().await?;
+        self.target.begin_pieces().await?;
         while whole.read < rows {
             let streamed = spare.is_some();
             let most = spare.as_ref().map_or(rows - whole.read, |spare| spare.left);
@@ -113,17 +112,9 @@ impl Worker {
         Ok(whole)
     }
 
-    /// Deferred constraints speak up where the row can still be found.
-    pub(super) async fn constraints_now(&mut self) -> Result<()> {
-        if self.target.dialect().flavor() == Flavor::Postgres {
-            self.target.script("SET CONSTRAINTS ALL IMMEDIATE").await?;
-        }
-        Ok(())
-    }
-
     /// The error with the columns of the constraint that it names.
     pub(super) async fn with_column(&mut self, mut error: Error) -> Error {
-        if let (None, Some(constraint)) = (&error.place.column, &error.constraint) {
+        if let (None, Some(constraint)) = (&error.place.column, &error.place.constraint) {
             let table = &self.shared.job.target;
             let columns = self.target.constraint_columns(table, constraint).await;
             let columns = columns.unwrap_or_default();

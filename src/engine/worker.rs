@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::choose::Choice;
 use super::limit::BatchLimit;
+use super::retry::{Retries, interrupted};
 use super::route::decode::Decode;
 use super::route::pushdown::Pushdown;
 use super::route::update::UpdateRows;
@@ -16,9 +17,6 @@ use crate::db::{Access, Session};
 use crate::error::{Class, Error, Kind, Result};
 use crate::event::What;
 use crate::ledger::chunks::{Checkpoint, Chunk, ChunkKind, Claimed};
-
-/// The longest wait between two tries of a batch.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The wait while other processes hold all that is left of a step.
 const CLAIM_AGAIN: Duration = Duration::from_millis(300);
@@ -29,11 +27,13 @@ pub(super) const CAREFUL_BATCHES: u32 = 16;
 /// One worker of a step.
 pub struct Worker {
     pub(super) shared: Arc<Shared>,
+    /// Its number within the process.
+    number: i64,
     pub(super) target: Box<dyn Session>,
     pub(super) route: Box<dyn Route>,
     limit: BatchLimit,
-    /// Tries of the batch in hand that failed for transient reasons.
-    tries: u32,
+    /// Patience with the batch in hand.
+    retries: Retries,
     /// Batches that still go in pieces, since rows were refused not long ago.
     pub(super) careful: u32,
 }
@@ -48,11 +48,17 @@ enum Turn {
 
 impl Worker {
     /// Connects to the target.
-    pub async fn new(shared: Arc<Shared>) -> Result<Worker> {
+    pub async fn new(shared: Arc<Shared>, number: u32) -> Result<Worker> {
         let target = open(&shared).await?;
         let route: Box<dyn Route> = Box::new(Decode::new(Arc::clone(&shared)));
         let limit = BatchLimit::new(shared.job.options.batch_rows);
-        Ok(Worker { shared, target, route, limit, tries: 0, careful: 0 })
+        let retries = Retries::new(
+            &shared.emitter,
+            &shared.stop,
+            &shared.job.step,
+            shared.job.options.retries,
+        );
+        Ok(Worker { shared, number: i64::from(number), target, route, limit, retries, careful: 0 })
     }
 
     /// Works on chunks until none is left.
@@ -63,9 +69,9 @@ impl Worker {
             }
             let step = self.shared.job.step.clone();
             let ledger = self.shared.ledger.clone();
-            match ledger.claim(self.target.as_mut(), &step).await {
+            match ledger.claim(self.target.as_mut(), &step, self.number).await {
                 Ok(Claimed::Chunk(chunk)) => {
-                    self.tries = 0;
+                    self.retries.reset();
                     self.chunk(chunk).await.map_err(|error| error.in_step(&step))?;
                 }
                 // One of those who hold the rest may die.
@@ -87,7 +93,7 @@ impl Worker {
                 return Err(interrupted());
             }
             match self.batch(&mut chunk).await {
-                Ok(Turn::Committed) => self.tries = 0,
+                Ok(Turn::Committed) => self.retries.reset(),
                 Ok(Turn::Empty) => return Ok(()),
                 Err(error) => {
                     if !self.recover(error, &mut chunk).await? {
@@ -156,7 +162,10 @@ impl Worker {
         ledger.reject(self.target.as_mut(), step, chunk, &batch.rejects).await?;
         ledger.remember_moved(self.target.as_mut(), step, chunk, &batch.moved).await?;
         ledger.remember_images(self.target.as_mut(), step, chunk, &batch.images).await?;
-        self.constraints_now().await?;
+        if self.target.dialect().flavor() == crate::sql::Flavor::Postgres {
+            // Deferred constraints speak up here, where the row can still be found.
+            self.target.script("SET CONSTRAINTS ALL IMMEDIATE").await?;
+        }
         let checkpoint = Checkpoint {
             upto: batch.upto.clone(),
             read: batch.read,
@@ -279,60 +288,22 @@ impl Worker {
 
     /// A new connection after a transient error, with a growing, jittered wait before it.
     async fn reconnect(&mut self, error: Error, chunk: Option<i64>) -> Result<()> {
-        if error.class != Class::Retry {
-            return Err(error);
-        }
+        let given_up = self.target.number();
         let mut last = error;
         loop {
-            self.tries += 1;
-            if self.tries > self.shared.job.options.retries {
-                last.kind = Kind::Failed;
-                last.class = Class::Stop;
-                return Err(last.hint(
-                    "The retries are used up. What is committed stays; the same command goes \
-                     on from there.",
-                ));
-            }
-            let wait = retry_wait(self.tries);
-            self.shared.emitter.emit(What::BatchRetried {
-                step: self.shared.job.step.clone(),
-                chunk: chunk.unwrap_or(-1),
-                attempt: self.tries,
-                reason: last.to_string(),
-                seconds: wait.as_secs_f64(),
-            });
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.shared.stop.cancelled() => return Err(interrupted()),
-            }
-            match open(&self.shared).await {
+            self.retries.after(last, chunk).await?;
+            last = match open(&self.shared).await {
                 Ok(session) => {
                     self.target = session;
-                    return Ok(());
+                    match self.target.end_session(given_up).await {
+                        Ok(()) => return Ok(()),
+                        Err(error) => error,
+                    }
                 }
-                Err(error) if error.class == Class::Retry => last = error,
-                Err(error) => return Err(error),
-            }
+                Err(error) => error,
+            };
         }
     }
-}
-
-/// Doubles from a tenth of a second, plus up to as much again, so that workers don't collide
-/// in step.
-fn retry_wait(tries: u32) -> Duration {
-    let base = Duration::from_millis(100) * 2u32.saturating_pow(tries.saturating_sub(1).min(8));
-    let noise = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |now| now.subsec_nanos() % 1000);
-    (base + base * noise / 1000).min(RETRY_WAIT_MAX)
-}
-
-/// A run that was asked to end.
-pub fn interrupted() -> Error {
-    let mut error = Error::stop("interrupted; the batch in hand was finished or rolled back")
-        .hint("`tablelift run` goes on from here.");
-    error.kind = Kind::Interrupted(2);
-    error
 }
 
 async fn open(shared: &Shared) -> Result<Box<dyn Session>> {

@@ -107,7 +107,8 @@ impl Ledger {
         for (number, (kind, range)) in chunks.iter().enumerate() {
             let insert = Statement::new(format!(
                 "INSERT INTO {} (run, step, chunk, kind, lo, hi, pos, seq, state, fence, \
-                 owner_epoch, owner) VALUES ($1, $2, $3, $4, $5, $6, NULL, 0, 'open', 0, 0, '')",
+                 owner_epoch, owner, worker) \
+                 VALUES ($1, $2, $3, $4, $5, $6, NULL, 0, 'open', 0, 0, '', 0)",
                 self.table("chunks")
             ))
             .bind(self.run.as_str())
@@ -121,13 +122,18 @@ impl Ledger {
         Ok(())
     }
 
-    /// Claims a chunk that no live worker of this epoch has.
-    pub async fn claim(&self, session: &mut dyn Session, step: &str) -> Result<Claimed> {
+    /// Claims a chunk that no live worker of this epoch has, for a worker that has none.
+    pub async fn claim(
+        &self,
+        session: &mut dyn Session,
+        step: &str,
+        worker: i64,
+    ) -> Result<Claimed> {
         loop {
             session.begin().await?;
             self.guard(session).await?;
             let (rows, open) = self.open_chunks(session, step).await?;
-            let at = match protocol::next_chunk(&open, self.epoch, self.runner) {
+            let at = match protocol::next_chunk(&open, self.epoch, self.runner, worker) {
                 Next::Take(at) => at,
                 other => {
                     session.commit().await?;
@@ -135,17 +141,18 @@ impl Ledger {
                 }
             };
             let chunk = chunk_of(&rows[at])?;
-            if open[at].beat.is_some_and(Beat::is_stale) {
+            if open[at].owner != self.runner && open[at].beat.is_some_and(Beat::is_stale) {
                 // A process that stands still in mid-batch would hold the chunk's row for ever.
                 session.end_sessions_of(&open[at].owner).await?;
             }
             let take = Statement::new(format!(
-                "UPDATE {} SET owner_epoch = $1, owner = $2, fence = fence + 1 \
-                 WHERE run = $3 AND step = $4 AND chunk = $5 AND fence = $6 AND state = 'open'",
+                "UPDATE {} SET owner_epoch = $1, owner = $2, worker = $3, fence = fence + 1 \
+                 WHERE run = $4 AND step = $5 AND chunk = $6 AND fence = $7 AND state = 'open'",
                 self.table("chunks")
             ))
             .bind(self.epoch)
             .bind(self.runner)
+            .bind(worker)
             .bind(self.run.as_str())
             .bind(step)
             .bind(chunk.number)
@@ -168,7 +175,7 @@ impl Ledger {
     ) -> Result<(Vec<Row>, Vec<OpenChunk>)> {
         let find = Statement::new(format!(
             "SELECT c.chunk, c.kind, c.lo, c.hi, c.pos, c.seq, c.fence, c.owner_epoch, c.owner, \
-             {} - r.beat_at, r.patience \
+             c.worker, {} - r.beat_at, r.patience \
              FROM {} c LEFT JOIN {} r ON r.plan = $1 AND r.id = c.owner \
              WHERE c.run = $2 AND c.step = $3 AND c.state = 'open' ORDER BY c.chunk",
             self.dialect.now_millis(),
@@ -182,7 +189,8 @@ impl Ledger {
         let open = rows.iter().map(|row| OpenChunk {
             epoch: number(&row[7]),
             owner: text(&row[8]),
-            beat: super::lease::beat_of(&row[9], &row[10]),
+            worker: number(&row[9]),
+            beat: super::lease::beat_of(&row[10], &row[11]),
         });
         let open = open.collect();
         Ok((rows, open))

@@ -93,6 +93,8 @@ pub struct OpenChunk {
     pub epoch: i64,
     /// The process that claimed it.
     pub owner: String,
+    /// The worker of that process.
+    pub worker: i64,
     /// That process's last beat; `None`: it left.
     pub beat: Option<Beat>,
 }
@@ -108,10 +110,18 @@ pub enum Next {
     Done,
 }
 
-/// The choice among a step's open chunks.
-pub fn next_chunk(open: &[OpenChunk], epoch: i64, me: &str) -> Next {
+/// The choice among a step's open chunks, for the worker `worker` of the process `me`, which
+/// holds none.
+pub fn next_chunk(open: &[OpenChunk], epoch: i64, me: &str, worker: i64) -> Next {
     let free = |chunk: &OpenChunk| {
-        chunk.epoch != epoch || (chunk.owner != me && chunk.beat.is_none_or(Beat::is_stale))
+        if chunk.epoch != epoch {
+            return true;
+        }
+        if chunk.owner == me {
+            // Its own, by a claim whose answer was lost; the others' are in good hands.
+            return chunk.worker == worker;
+        }
+        chunk.beat.is_none_or(Beat::is_stale)
     };
     match open.iter().position(free) {
         Some(at) => Next::Take(at),
@@ -140,7 +150,13 @@ mod tests {
 
     #[test]
     fn chunks_of_the_dead_are_taken_and_those_of_the_living_waited_for() {
-        let chunk = |epoch, owner: &str, beat| OpenChunk { epoch, owner: owner.to_owned(), beat };
+        let chunk = |epoch, owner: &str, beat| OpenChunk {
+            epoch,
+            owner: owner.to_owned(),
+            worker: 1,
+            beat,
+        };
+        let next_chunk = |open: &[OpenChunk], epoch, me| next_chunk(open, epoch, me, 0);
         assert_eq!(next_chunk(&[], 3, "me"), Next::Done);
         assert_eq!(next_chunk(&[chunk(3, "me", None)], 3, "me"), Next::Done);
         let other = [chunk(3, "me", Some(STALE)), chunk(3, "other", Some(FRESH))];
@@ -148,5 +164,13 @@ mod tests {
         assert_eq!(next_chunk(&[chunk(3, "other", Some(STALE))], 3, "me"), Next::Take(0));
         assert_eq!(next_chunk(&[chunk(3, "other", None)], 3, "me"), Next::Take(0));
         assert_eq!(next_chunk(&[chunk(2, "other", Some(FRESH))], 3, "me"), Next::Take(0));
+    }
+
+    #[test]
+    fn a_claim_whose_answer_was_lost_is_claimed_again() {
+        let beat = Some(FRESH);
+        let mine = [OpenChunk { epoch: 3, owner: "me".to_owned(), worker: 1, beat }];
+        assert_eq!(next_chunk(&mine, 3, "me", 1), Next::Take(0));
+        assert_eq!(next_chunk(&mine, 3, "me", 0), Next::Done);
     }
 }

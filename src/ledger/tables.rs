@@ -94,6 +94,7 @@ const TABLES: &[TableSpec] = &[
             ("fence", 'i', "NOT NULL"),
             ("owner_epoch", 'i', "NOT NULL"),
             ("owner", 't', "NOT NULL"),
+            ("worker", 'i', "NOT NULL"),
         ],
         "run, step, chunk",
     ),

@@ -25,7 +25,7 @@ const SAMPLE_ROWS: usize = 3;
 /// One preview for each step that is left.
 pub async fn preview(runner: &Runner) -> Result<Vec<Preview>> {
     let plan = &runner.plan;
-    let databases = Databases::open(plan)?;
+    let databases = Databases::open(plan, runner.settings.patience)?;
     let skip: HashSet<String> = super::status::done_steps(plan, &databases).await?;
     let mut report = preflight::look(plan, &databases, &skip).await?;
     if let Some(error) = report.error(plan) {

@@ -3,6 +3,7 @@
 use super::start::{self, Started};
 use super::{Outcome, Runner, TableCounts, rollback};
 use crate::db::{Access, Session, count};
+use crate::engine::retry::Retries;
 use crate::error::{Error, Kind, Result};
 use crate::event::{StepFigures, What};
 use crate::ledger::history::StepRecord;
@@ -22,6 +23,13 @@ pub async fn steps_left(started: &Started) -> Result<usize> {
     let done =
         |name: &str| records.iter().any(|record| record.step == name && record.state == "done");
     Ok(started.context.plan.steps.iter().filter(|step| !done(&step.name)).count())
+}
+
+/// A step as the ledger knows it now.
+pub async fn record(started: &Started, step: &str) -> Result<Option<StepRecord>> {
+    let mut session = session(started, "status").await?;
+    let records = started.context.ledger.steps(session.as_mut()).await?;
+    Ok(records.into_iter().find(|record| record.step == step))
 }
 
 /// Protected tables and checks; 0, or 3 when something differs.
@@ -157,7 +165,15 @@ pub async fn roll_back(runner: &Runner, started: &mut Started) -> Result<u8> {
         if !wanted || matches!(record.state.as_str(), "rolled back" | "failed") {
             continue;
         }
-        let undone = rollback::step(context, record).await?;
+        let most = context.plan.step(&record.step).map_or(0, |step| step.options.retries);
+        let mut retries = Retries::new(&context.emitter, &context.stop, &record.step, most);
+        // Each batch that is taken back is marked so: another try begins where this one ended.
+        let undone = loop {
+            match rollback::step(context, record).await {
+                Ok(undone) => break undone,
+                Err(error) => retries.after(error, None).await?,
+            }
+        };
         kept += undone.kept;
         notes |= undone.note.is_some();
     }

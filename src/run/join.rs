@@ -41,7 +41,7 @@ pub async fn join(runner: &Runner) -> Result<Outcome> {
         return Err(Error::invalid("a run with consistency = \"snapshot\" can't be joined")
             .hint("Only the process that took the snapshot can hold it; raise `workers` there."));
     }
-    let databases = Databases::open(&runner.plan)?;
+    let databases = Databases::open(&runner.plan, runner.settings.patience)?;
     let mut helper: Option<Started> = None;
     loop {
         match look(runner, &databases).await? {
@@ -117,7 +117,7 @@ async fn look(runner: &Runner, databases: &Databases) -> Result<Found> {
 /// Everything that a helper needs, checked as a resume would check it.
 async fn begin(runner: &Runner, run: &Run) -> Result<Started> {
     let plan = &runner.plan;
-    let databases = Databases::open(plan)?;
+    let databases = Databases::open(plan, runner.settings.patience)?;
     start::same_databases(run, &start::identities(&databases).await?)?;
     let mut ledger = start::ledger(runner, &databases.target);
     ledger.run.clone_from(&run.id);
@@ -169,7 +169,7 @@ async fn help(runner: &Runner, helper: &mut Started) -> Result<()> {
 
 /// Ends when nobody conducts any more.
 async fn vacant(runner: &Runner) {
-    let Ok(databases) = Databases::open(&runner.plan) else {
+    let Ok(databases) = Databases::open(&runner.plan, runner.settings.patience) else {
         return;
     };
     loop {
@@ -183,7 +183,7 @@ async fn vacant(runner: &Runner) {
 async fn pause(runner: &Runner) -> Result<()> {
     tokio::select! {
         () = tokio::time::sleep(LOOK_AGAIN) => Ok(()),
-        () = runner.settings.stop.cancelled() => Err(crate::engine::worker::interrupted()),
+        () = runner.settings.stop.cancelled() => Err(crate::engine::retry::interrupted()),
     }
 }
 

@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::retry::{Retries, interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Emitter, Listener, StepFigures, What};
-use crate::plan::{OnFailure, Plan, StepKind};
+use crate::plan::{OnFailure, Plan, Step, StepKind};
 use crate::steps;
 
 use self::start::Started;
@@ -178,7 +179,7 @@ impl Runner {
 
     /// `tablelift check`: looks at both databases and changes nothing.
     pub async fn check(&self) -> Result<Vec<Finding>> {
-        let databases = preflight::Databases::open(&self.plan)?;
+        let databases = preflight::Databases::open(&self.plan, self.settings.patience)?;
         let skip = status::done_steps(&self.plan, &databases).await?;
         Ok(preflight::look(&self.plan, &databases, &skip).await?.findings)
     }
@@ -227,7 +228,6 @@ impl Runner {
 
     /// Steps in order, then the closing proof; 0, or 3 when something differs.
     async fn steps_and_proof(&self, started: &mut Started) -> Result<u8> {
-        let context = &started.context;
         for (position, step) in self.plan.steps.iter().enumerate() {
             let record = started.records.iter().find(|record| record.step == step.name);
             if record.is_some_and(|record| record.state == "done") {
@@ -237,13 +237,9 @@ impl Runner {
                 continue;
             }
             if self.settings.stop.is_cancelled() {
-                return Err(crate::engine::worker::interrupted());
+                return Err(interrupted());
             }
-            let ran = match &step.kind {
-                StepKind::Sql(sql) => steps::sql::run(context, position, step, sql, record).await,
-                _ => steps::rows::run(context, position, step, record).await,
-            };
-            ran.map_err(|error| error.in_step(&step.name))?;
+            self.step(started, position, step).await.map_err(|error| error.in_step(&step.name))?;
         }
         if finish::steps_left(started).await? > 0 {
             // Only one step was asked for: the proof waits for the others.
@@ -260,6 +256,34 @@ impl Runner {
         finish::prove(self, started).await
     }
 
+    /// One step. Transient trouble around its batches (a restart of the target while rows are
+    /// counted) is survived as a crash would be: the ledger says where to go on.
+    async fn step(&self, started: &Started, position: usize, step: &Step) -> Result<()> {
+        let context = &started.context;
+        let mut record = started.records.iter().find(|record| record.step == step.name).cloned();
+        let mut retries =
+            Retries::new(&context.emitter, &context.stop, &step.name, step.options.retries);
+        loop {
+            let ran = match &step.kind {
+                StepKind::Sql(sql) => {
+                    steps::sql::run(context, position, step, sql, record.as_ref()).await
+                }
+                _ => steps::rows::run(context, position, step, record.as_ref()).await,
+            };
+            let Err(mut error) = ran else { return Ok(()) };
+            record = loop {
+                retries.after(error, None).await?;
+                match finish::record(started, &step.name).await {
+                    Ok(found) => break found,
+                    Err(again) => error = again,
+                }
+            };
+            if record.as_ref().is_some_and(|record| record.state == "done") {
+                return Ok(());
+            }
+        }
+    }
+
     /// `tablelift run --dry-run`: changes nothing.
     pub async fn dry_run(&self) -> Result<Vec<Preview>> {
         dry_run::preview(self).await
@@ -267,7 +291,7 @@ impl Runner {
 
     /// `tablelift status`.
     pub async fn status(&self) -> Result<Status> {
-        status::status(&self.plan).await
+        status::status(&self.plan, self.settings.patience).await
     }
 
     /// `tablelift verify`: counts, protected tables, checks.

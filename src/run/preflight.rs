@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::db::{Access, Database, Session, count};
 use crate::error::{Error, Kind, Result};
@@ -23,11 +24,11 @@ pub struct Databases {
 
 impl Databases {
     /// Understands both URLs.
-    pub fn open(plan: &Plan) -> Result<Databases> {
+    pub fn open(plan: &Plan, patience: Duration) -> Result<Databases> {
         let file = plan.file.display().to_string();
-        let source = Database::open(&plan.source, &plan.dir)
+        let source = Database::open(&plan.source, &plan.dir, patience)
             .map_err(|error| error.at_line(&file, plan.source.line))?;
-        let target = Database::open(&plan.target, &plan.dir)
+        let target = Database::open(&plan.target, &plan.dir, patience)
             .map_err(|error| error.at_line(&file, plan.target.line))?;
         Ok(Databases { source: Arc::new(source), target: Arc::new(target) })
     }

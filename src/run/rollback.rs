@@ -94,7 +94,7 @@ async fn rows(context: &StepContext, record: &StepRecord) -> Result<Undone> {
     let mut all = Undone::default();
     loop {
         if context.stop.is_cancelled() {
-            return Err(crate::engine::worker::interrupted());
+            return Err(crate::engine::retry::interrupted());
         }
         let batches = context.ledger.batches_to_undo(session.as_mut(), &record.step, 1).await?;
         let Some(batch) = batches.first() else { break };

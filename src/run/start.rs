@@ -40,7 +40,7 @@ pub async fn start(runner: &Runner) -> Result<Started> {
     if let Some(only) = &runner.settings.step {
         prerequisite(plan, only)?;
     }
-    let databases = Databases::open(plan)?;
+    let databases = Databases::open(plan, runner.settings.patience)?;
     // Before anything is looked at: what another conductor does meanwhile would look wrong.
     let lock = databases.target.lock(&plan.name).await?;
     let found = existing(plan, &databases).await?;
@@ -104,7 +104,7 @@ pub async fn start(runner: &Runner) -> Result<Started> {
 /// For commands that look at a run without taking it over.
 pub async fn look_on(runner: &Runner) -> Result<Started> {
     let plan = &runner.plan;
-    let databases = Databases::open(plan)?;
+    let databases = Databases::open(plan, runner.settings.patience)?;
     let (run, records) = existing(plan, &databases).await?.ok_or_else(|| never_ran(plan))?;
     let mut ledger = ledger(runner, &databases.target);
     ledger.run = run.id;
@@ -116,7 +116,7 @@ pub async fn look_on(runner: &Runner) -> Result<Started> {
 /// Takes the plan over for a rollback: from here on nothing of the run can commit any more.
 pub async fn take_for_rollback(runner: &Runner) -> Result<Started> {
     let plan = &runner.plan;
-    let databases = Databases::open(plan)?;
+    let databases = Databases::open(plan, runner.settings.patience)?;
     let lock = databases.target.lock(&plan.name).await?;
     let (run, _) = existing(plan, &databases).await?.ok_or_else(|| never_ran(plan))?;
     let label = format!("{}/rollback", plan.name);

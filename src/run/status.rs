@@ -23,8 +23,8 @@ pub async fn done_steps(plan: &Plan, databases: &Databases) -> Result<HashSet<St
 }
 
 /// The state of the plan's newest run.
-pub async fn status(plan: &Plan) -> Result<Status> {
-    let databases = Databases::open(plan)?;
+pub async fn status(plan: &Plan, patience: Duration) -> Result<Status> {
+    let databases = Databases::open(plan, patience)?;
     let mut out = Status {
         plan: plan.name.clone(),
         run: None,

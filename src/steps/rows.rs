@@ -212,6 +212,12 @@ impl<'a> RowStep<'a> {
         let label = format!("{}/{}/count", context.plan.name, self.step.name);
         self.source = context.source.session(Access::Read, &label).await?;
         self.target = context.target.session(Access::Write, &label).await?;
+        let (done, chunks) =
+            context.ledger.chunk_counts(self.target.as_mut(), &self.step.name).await?;
+        if done != chunks {
+            return Err(Error::stop(format!("{} of {chunks} chunks are not done", chunks - done))
+                .hint("Run again: the open chunks are taken up."));
+        }
         self.target.advance_sequences(&self.table).await?;
         let totals = context.ledger.totals(self.target.as_mut(), &self.step.name).await?;
         let after = count(self.target.as_mut(), &self.into).await?;

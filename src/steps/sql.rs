@@ -67,7 +67,7 @@ pub async fn run(
             // The server said no: the intent that was written down is void.
             ledger.set_step(session, &step.name, "failed", None, None).await?;
         }
-        return Err(failed(context, step, error));
+        return Err(failed(context, step, error, sql.transaction));
     }
     if !sql.transaction {
         session.begin().await?;
@@ -86,9 +86,12 @@ pub async fn run(
     Ok(figures)
 }
 
-fn failed(context: &StepContext, step: &Step, error: Error) -> Error {
+fn failed(context: &StepContext, step: &Step, error: Error, transaction: bool) -> Error {
     let mut error = error.in_step(&step.name);
-    error.class = Class::Stop;
+    // In a transaction, a deadlock or a lost connection took everything back.
+    if !transaction || error.class != Class::Retry {
+        error.class = Class::Stop;
+    }
     error.message = format!("the plan's SQL failed: {}", error.message);
     error.at_line(&context.plan.file.display().to_string(), step.line)
 }

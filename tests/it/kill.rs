@@ -4,7 +4,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::common::{Postgres, World};
+use crate::common::World;
+use crate::pair::{Pair, plan};
 
 const POINTS: &[&str] = &[
     "lease_taken",
@@ -20,90 +21,6 @@ const POINTS: &[&str] = &[
     "verify",
     "sql_ran",
 ];
-
-const TABLES: &str = "CREATE TABLE t (id integer PRIMARY KEY, name text, data text);
-    CREATE TABLE marks (n integer);";
-
-fn source_sql(rows: u32) -> String {
-    let rows: Vec<String> =
-        (1..=rows).map(|n| format!("({}, 'n{n}', 'x{}')", n * 3, n % 7)).collect();
-    format!(
-        "CREATE TABLE s (id integer PRIMARY KEY, name text, v text); INSERT INTO s VALUES {};",
-        rows.join(",")
-    )
-}
-
-fn plan(source: &str, target: &str, extra: &str) -> String {
-    format!(
-        "name = \"kill\"\n[source]\nurl = \"{source}\"\n[target]\nurl = \"{target}\"\n{extra}\n\
-         [[step]]\nname = \"mark\"\nsql = \"INSERT INTO marks VALUES (1)\"\nundo = \"DELETE FROM marks\"\n\
-         [[step]]\nname = \"copy\"\ncopy = \"s\"\ninto = \"t\"\n\
-         [step.columns]\nid = \"id\"\nname = \"name\"\ndata = \"v\"\n"
-    )
-}
-
-/// The four pairs: world, source URL, target URL, and how to ask the target.
-struct Pair {
-    world: World,
-    source: String,
-    target: String,
-    _source: Option<Postgres>,
-    postgres: Option<Postgres>,
-}
-
-impl Pair {
-    fn all(rows: u32) -> Vec<Pair> {
-        let make = |source_pg: bool, target_pg: bool| {
-            let world = World::new();
-            let source = source_pg.then(Postgres::new);
-            let postgres = target_pg.then(Postgres::new);
-            match &source {
-                Some(database) => database.sql(&source_sql(rows)),
-                None => world.sqlite("s.db", &source_sql(rows)),
-            }
-            match &postgres {
-                Some(database) => database.sql(TABLES),
-                None => world.sqlite("t.db", TABLES),
-            }
-            let url = |database: &Option<Postgres>, file: &str| {
-                database.as_ref().map_or(format!("sqlite:{file}"), |database| database.url.clone())
-            };
-            Pair {
-                source: url(&source, "s.db"),
-                target: url(&postgres, "t.db"),
-                world,
-                _source: source,
-                postgres,
-            }
-        };
-        vec![make(true, true), make(false, false), make(false, true), make(true, false)]
-    }
-
-    fn rows(&self, sql: &str) -> Vec<String> {
-        match &self.postgres {
-            Some(database) => database.rows(sql),
-            None => self.world.sqlite_rows("t.db", sql),
-        }
-    }
-
-    fn ledger(&self, table: &str) -> String {
-        match self.postgres {
-            Some(_) => format!("tablelift.{table}"),
-            None => format!("tablelift_{table}"),
-        }
-    }
-
-    /// Every row once, the ledger's sums equal to what is there, the sql step run once.
-    #[track_caller]
-    fn holds(&self, rows: u32, point: &str) {
-        let expected: Vec<String> =
-            (1..=rows).map(|n| format!("{}|n{n}|x{}", n * 3, n % 7)).collect();
-        assert!(self.rows("SELECT id, name, data FROM t ORDER BY id") == expected, "{point}");
-        let sums = format!("SELECT sum(read_rows), sum(inserted) FROM {}", self.ledger("batches"));
-        assert_eq!(self.rows(&sums), [format!("{rows}|{rows}")], "{point}");
-        assert_eq!(self.rows("SELECT count(*) FROM marks"), ["1"], "{point}");
-    }
-}
 
 #[test]
 fn killed_at_every_named_point() {

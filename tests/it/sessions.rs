@@ -288,7 +288,7 @@ fn seed() -> u64 {
 fn database(url: &str, dir: &Path) -> Database {
     let endpoint =
         Endpoint { url: url.to_owned(), schema: None, consistency: Consistency::Batch, line: 0 };
-    Database::open(&endpoint, dir).unwrap()
+    Database::open(&endpoint, dir, std::time::Duration::from_secs(60)).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

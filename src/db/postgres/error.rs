@@ -42,7 +42,7 @@ pub fn convert(error: &sqlx::Error) -> Error {
             out.place.column = pg.column().map(str::to_owned).or_else(|| copy_column(pg.r#where()));
             out.row = copy_line(pg.r#where());
             if let Some(constraint) = pg.constraint() {
-                out.constraint = Some(constraint.to_owned());
+                out.place.constraint = Some(constraint.to_owned());
             }
             out.hint = hint(pg.code()).map(str::to_owned);
             out

@@ -5,10 +5,12 @@ mod copy_text;
 mod error;
 mod relay;
 mod session;
+mod watch;
 mod write;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -16,8 +18,9 @@ use tokio::sync::OnceCell;
 
 use self::relay::Relay;
 use self::session::PgSession;
+use self::watch::{CONNECT_TIMEOUT, Watch};
 use super::{Access, Session, url};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::sql::Statement;
 use crate::value::Value;
 
@@ -25,13 +28,15 @@ use crate::value::Value;
 pub struct Server {
     options: PgConnectOptions,
     schema: Option<String>,
+    /// How long this process may be silent before others take it for dead.
+    patience: Duration,
     /// Made at the first connection over TCP.
     relay: OnceCell<Option<Arc<Relay>>>,
 }
 
 impl Server {
     /// Understands the URL.
-    pub fn new(text: &str, schema: Option<&str>) -> Result<Server> {
+    pub fn new(text: &str, schema: Option<&str>, patience: Duration) -> Result<Server> {
         let parsed = url::postgres(text)?;
         let mut options = PgConnectOptions::from_str(text).map_err(|_| {
             Error::invalid("the database URL can't be read")
@@ -44,7 +49,8 @@ impl Server {
             options = options.ssl_mode(PgSslMode::VerifyFull);
         }
         let options = options.disable_statement_logging();
-        Ok(Server { options, schema: schema.map(str::to_owned), relay: OnceCell::new() })
+        let schema = schema.map(str::to_owned);
+        Ok(Server { options, schema, patience, relay: OnceCell::new() })
     }
 
     /// `host:port/database`.
@@ -73,13 +79,25 @@ impl Server {
         if let Some(relay) = self.relay().await? {
             options = options.socket(relay.folder()).port(relay::PORT);
         }
-        let connection = options.connect().await.map_err(|error| {
-            let display = self.display();
-            error::connecting(&display, &error)
-        })?;
-        let mut session = PgSession::new(connection);
-        session.pin(self.schema.as_deref(), access).await?;
-        Ok(session)
+        let watch = Watch::new(options.clone(), self.patience / 4);
+        let session = async {
+            let connection = options.connect().await.map_err(|error| {
+                let display = self.display();
+                error::connecting(&display, &error)
+            })?;
+            let mut session = PgSession::new(connection, watch);
+            session.pin(self.schema.as_deref(), access, self.patience).await?;
+            Ok(session)
+        };
+        // A server that accepts and then says nothing must not be waited for without end.
+        tokio::time::timeout(CONNECT_TIMEOUT, session).await.unwrap_or_else(|_| {
+            let mut error = Error::invalid(format!(
+                "{} accepts connections and doesn't answer",
+                self.display()
+            ));
+            error.class = Class::Retry;
+            Err(error.hint("Is the server overloaded or stopped, or something between?"))
+        })
     }
 
     async fn relay(&self) -> Result<Option<Arc<Relay>>> {

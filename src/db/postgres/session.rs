@@ -1,5 +1,7 @@
 //! One PostgreSQL connection with pinned settings.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgValueFormat};
@@ -9,6 +11,7 @@ use sqlx::{
     ValueRef as _,
 };
 
+use super::watch::Watch;
 use super::{catalog, copy_text, error, write};
 use crate::db::{Access, Image, Insert, Inserted, PageSink, RowUpdate, Session};
 use crate::error::{Error, Result};
@@ -31,25 +34,33 @@ const PINNED: &[(&str, &str)] = &[
     ("lc_monetary", "C"),
     ("client_encoding", "UTF8"),
     ("statement_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "0"),
     ("lock_timeout", "10s"),
 ];
 
 /// One owned connection.
 pub struct PgSession {
     pub(super) connection: PgConnection,
+    pub(super) watch: Watch,
     /// Set before anything that can leave the protocol out of step, cleared by its good end.
     pub(super) broken: bool,
 }
 
 impl PgSession {
     /// Wraps a fresh connection.
-    pub fn new(connection: PgConnection) -> Self {
-        PgSession { connection, broken: false }
+    pub fn new(connection: PgConnection, watch: Watch) -> Self {
+        PgSession { connection, watch, broken: false }
     }
 
     /// Pins the session's settings and reads them back.
-    pub async fn pin(&mut self, schema: Option<&str>, access: Access) -> Result<()> {
+    ///
+    /// `patience`: how long this process may stand still inside a transaction before the server
+    /// ends it, so that a frozen one holds no locks for ever.
+    pub async fn pin(
+        &mut self,
+        schema: Option<&str>,
+        access: Access,
+        patience: Duration,
+    ) -> Result<()> {
         let mut script = String::new();
         for (name, value) in PINNED {
             script.push_str(&format!("SET {name} = '{value}';"));
@@ -63,13 +74,22 @@ impl PgSession {
                  FROM unnest(current_schemas(false)) s WHERE s <> 'tablelift'), ''), false);",
             ),
         }
-        if access == Access::Read {
-            script.push_str("SET default_transaction_read_only = on;");
+        match access {
+            // A reader may hold a snapshot open for as long as the run takes.
+            Access::Read => script.push_str("SET default_transaction_read_only = on;"),
+            Access::Write | Access::Look => script.push_str(&format!(
+                "SET idle_in_transaction_session_timeout = {};",
+                patience.as_millis().min(i32::MAX as u128)
+            )),
         }
         self.script(&script).await?;
         let list: Vec<String> =
             PINNED.iter().map(|(name, _)| format!("current_setting('{name}')")).collect();
-        let rows = self.rows(&Statement::new(format!("SELECT {}", list.join(", ")))).await?;
+        let ask = format!("SELECT {}, pg_backend_pid()", list.join(", "));
+        let rows = self.rows(&Statement::new(ask)).await?;
+        if let Some(Value::Int(pid)) = rows.first().and_then(|row| row.last()) {
+            self.watch.pid = i32::try_from(*pid).unwrap_or(0);
+        }
         for ((name, value), seen) in PINNED.iter().zip(rows.first().into_iter().flatten()) {
             if seen.to_text().as_deref() != Some(*value) {
                 return Err(Error::invalid(format!(
@@ -93,7 +113,7 @@ impl PgSession {
 
     /// Runs one statement with binds and gives its rows.
     pub(super) async fn query(&mut self, statement: &Statement) -> Result<Vec<PgRow>> {
-        let answer = bound(statement).fetch_all(&mut self.connection).await;
+        let answer = self.watch.answer(bound(statement).fetch_all(&mut self.connection)).await;
         answer.map_err(|failure| self.fail(&failure))
     }
 }
@@ -139,14 +159,15 @@ impl Session for PgSession {
     }
 
     async fn execute(&mut self, statement: &Statement) -> Result<u64> {
-        let answer = bound(statement).execute(&mut self.connection).await;
+        let answer = self.watch.answer(bound(statement).execute(&mut self.connection)).await;
         answer.map(|done| done.rows_affected()).map_err(|failure| self.fail(&failure))
     }
 
     async fn rows(&mut self, statement: &Statement) -> Result<Vec<Row>> {
         let rows = if statement.binds.is_empty() {
             let text = AssertSqlSafe(statement.text.clone());
-            let answer = sqlx::raw_sql(text).fetch_all(&mut self.connection).await;
+            let fetch = sqlx::raw_sql(text).fetch_all(&mut self.connection);
+            let answer = self.watch.answer(fetch).await;
             answer.map_err(|failure| self.fail(&failure))?
         } else {
             self.query(statement).await?
@@ -155,8 +176,8 @@ impl Session for PgSession {
     }
 
     async fn script(&mut self, sql: &str) -> Result<()> {
-        let answer =
-            sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.connection).await;
+        let run = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.connection);
+        let answer = self.watch.answer(run).await;
         answer.map(|_| ()).map_err(|failure| self.fail(&failure))
     }
 
@@ -194,10 +215,13 @@ impl Session for PgSession {
         self.broken = true;
         let mut rest: Vec<u8> = Vec::new();
         let copy = format!("COPY ({select}) TO STDOUT");
-        let stream = self.connection.copy_out_raw(&copy).await;
+        let stream = self.watch.answer(self.connection.copy_out_raw(&copy)).await;
         let mut stream = stream.map_err(|failure| error::convert(&failure))?;
-        while let Some(bytes) =
-            stream.try_next().await.map_err(|failure| error::convert(&failure))?
+        while let Some(bytes) = self
+            .watch
+            .answer(stream.try_next())
+            .await
+            .map_err(|failure| error::convert(&failure))?
         {
             // A message is one row in practice; the format doesn't promise it.
             rest.extend_from_slice(&bytes);
@@ -267,16 +291,33 @@ impl Session for PgSession {
         catalog::constraint_columns(self, table, name).await
     }
 
-    async fn row_mark(&mut self) -> Result<String> {
-        // No function tells the id of a savepoint's own transaction, but every row does.
+    async fn begin_pieces(&mut self) -> Result<()> {
         self.script(
-            "SET client_min_messages = warning; \
+            "SET CONSTRAINTS ALL IMMEDIATE; SET client_min_messages = warning; \
              CREATE TEMP TABLE IF NOT EXISTS tablelift_mark (n int) ON COMMIT DELETE ROWS",
         )
-        .await?;
+        .await
+    }
+
+    async fn row_mark(&mut self) -> Result<String> {
+        // No function tells the id of a savepoint's own transaction, but every row does.
         let mark = "INSERT INTO pg_temp.tablelift_mark VALUES (1) RETURNING xmin::text";
         let mark = crate::db::scalar(self, &Statement::new(mark)).await?;
         Ok(mark.to_text().unwrap_or_default())
+    }
+
+    fn number(&self) -> i32 {
+        self.watch.pid
+    }
+
+    async fn end_session(&mut self, number: i32) -> Result<()> {
+        let end = Statement::new(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE pid = $1 AND starts_with(application_name, 'tablelift/' || $2 || '/')",
+        )
+        .bind(i64::from(number))
+        .bind(crate::db::runner());
+        self.rows(&end).await.map(|_| ())
     }
 
     async fn end_sessions_of(&mut self, runner: &str) -> Result<()> {

@@ -63,7 +63,8 @@ async fn copy_in<'r>(
     rows: impl Iterator<Item = &'r [Value]>,
 ) -> Result<u64> {
     session.broken = true;
-    let copy = session.connection.copy_in_raw(statement).await;
+    let watch = &session.watch;
+    let copy = watch.answer(session.connection.copy_in_raw(statement)).await;
     let mut copy = match copy {
         Ok(copy) => copy,
         Err(failure) => return Err(error::convert(&failure)),
@@ -72,14 +73,16 @@ async fn copy_in<'r>(
     for row in rows {
         copy_text::encode(row, &mut buffer);
         if buffer.len() >= PIECE_BYTES {
-            copy.send(buffer.as_slice()).await.map_err(|failure| error::convert(&failure))?;
+            let sent = watch.answer(copy.send(buffer.as_slice())).await.map(|_| ());
+            sent.map_err(|failure| error::convert(&failure))?;
             buffer.clear();
         }
     }
     if !buffer.is_empty() {
-        copy.send(buffer.as_slice()).await.map_err(|failure| error::convert(&failure))?;
+        let sent = watch.answer(copy.send(buffer.as_slice())).await.map(|_| ());
+        sent.map_err(|failure| error::convert(&failure))?;
     }
-    let answer = copy.finish().await;
+    let answer = watch.answer(copy.finish()).await;
     // After its error the server says that it is ready, and `finish` has read that too: a
     // refused COPY leaves the session in step, inside a transaction that has failed.
     if matches!(answer, Ok(_) | Err(sqlx::Error::Database(_))) {

@@ -36,7 +36,7 @@ pub fn convert(failure: &rusqlite::Error) -> Error {
         return Error::new(Class::Split, reason.to_owned());
     }
     let mut error = Error::new(class_of(code.code, code.extended_code), message);
-    (error.place.column, error.constraint) = blamed(&error.message);
+    (error.place.column, error.place.constraint) = blamed(&error.message);
     error.code = Some(format!("SQLite {}", code.extended_code));
     error.hint = hint(code.code).map(str::to_owned);
     error

@@ -239,6 +239,10 @@ impl Session for SqliteSession {
         Ok(table.columns.iter().filter(spoken).map(|column| column.name.clone()).collect())
     }
 
+    async fn begin_pieces(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     async fn row_mark(&mut self) -> Result<String> {
         Ok(String::new())
     }
