@@ -56,7 +56,7 @@ pub async fn join(runner: &Runner) -> Result<Outcome> {
                 };
                 return end(runner, Some(helper), ended(&run), begun).await;
             }
-            Found::Nobody | Found::Ended(_) => match start::start(runner).await {
+            Found::Nobody | Found::Ended(_) => match start::start(runner, false).await {
                 Ok(started) => return runner.conduct(started, begun).await,
                 // Another process was faster.
                 Err(error) if error.kind == Kind::Held => pause(runner).await?,

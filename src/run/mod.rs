@@ -187,7 +187,7 @@ impl Runner {
     /// `tablelift run`: runs the plan, or resumes it where it stopped.
     pub async fn run(&self) -> Result<Outcome> {
         let begun = Instant::now();
-        match start::start(self).await {
+        match start::start(self, true).await {
             Ok(started) => self.conduct(started, begun).await,
             Err(error) => {
                 let emitter =

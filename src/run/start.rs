@@ -34,15 +34,19 @@ pub struct Started {
     pub _snapshot: Option<Box<dyn Session>>,
 }
 
-/// Starts or resumes a run.
-pub async fn start(runner: &Runner) -> Result<Started> {
+/// Starts or resumes a run; `patient`: waits a moment for the lock, which a process that was
+/// killed leaves a little later.
+pub async fn start(runner: &Runner, patient: bool) -> Result<Started> {
     let plan = &runner.plan;
     if let Some(only) = &runner.settings.step {
         prerequisite(plan, only)?;
     }
     let databases = Databases::open(plan, runner.settings.patience)?;
     // Before anything is looked at: what another conductor does meanwhile would look wrong.
-    let lock = databases.target.lock(&plan.name).await?;
+    let lock = match patient {
+        true => databases.target.lock(&plan.name).await?,
+        false => databases.target.try_lock(&plan.name).await?,
+    };
     let found = existing(plan, &databases).await?;
     if lock.is_none() {
         seat::silent(&databases.target, &ledger(runner, &databases.target)).await?;
