@@ -74,6 +74,7 @@ impl Worker {
                         let back = "ROLLBACK TO SAVEPOINT tablelift_piece; \
                                     RELEASE SAVEPOINT tablelift_piece";
                         self.target.script(back).await?;
+                        crate::fail::point("piece_refused");
                         if !route.single_rows() {
                             spare = Some(Spare::after(&self.shared, &at, waiting).await?);
                             continue;

@@ -110,8 +110,10 @@ impl Worker {
         let (ledger, step) = (&shared.ledger, shared.job.step.as_str());
         let limit = self.limit.rows();
         let waiting = self.route.fetch(self.target.as_mut(), limit).await?;
+        crate::fail::point("fetched");
         if waiting.rows == 0 {
             ledger.finish_chunk(self.target.as_mut(), step, chunk).await?;
+            crate::fail::point("chunk_done");
             return Ok(Turn::Empty);
         }
         let waited = tokio::select! {
@@ -124,6 +126,7 @@ impl Worker {
         self.target.begin().await?;
         crate::fail::point("begun");
         let transaction = ledger.guard_chunk(self.target.as_mut(), step, chunk).await?;
+        crate::fail::point("guarded");
         let mut batch = match self.careful {
             0 => self.route.write(self.target.as_mut(), limit).await?,
             _ => self.write_in_pieces(chunk, waiting.rows).await?,
@@ -160,6 +163,9 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let (ledger, step) = (&shared.ledger, shared.job.step.as_str());
         ledger.reject(self.target.as_mut(), step, chunk, &batch.rejects).await?;
+        if !batch.rejects.is_empty() {
+            crate::fail::point("rejects_written");
+        }
         ledger.remember_moved(self.target.as_mut(), step, chunk, &batch.moved).await?;
         ledger.remember_images(self.target.as_mut(), step, chunk, &batch.images).await?;
         if self.target.dialect().flavor() == crate::sql::Flavor::Postgres {

@@ -115,7 +115,9 @@ pub async fn close(runner: &Runner, started: &mut Started, result: Result<u8>) -
             _ => ("failed", Some(error.to_string()), false),
         },
     };
+    crate::fail::point("closing");
     ledger.set_run(session.as_mut(), state, error.clone(), finished).await?;
+    crate::fail::point("closed");
     ledger.log(session.as_mut(), "run_ended", &format!("{{\"state\":\"{state}\"}}")).await?;
     drop(session);
     let failure = match &result {
@@ -156,6 +158,7 @@ pub async fn roll_back(runner: &Runner, started: &mut Started) -> Result<u8> {
     let context = &started.context;
     if only.is_none() {
         context.ledger.set_run(session.as_mut(), "rolling back", None, false).await?;
+        crate::fail::point("undo_announced");
     }
     let mut kept = 0;
     let mut notes = false;

@@ -119,6 +119,7 @@ async fn rows(context: &StepContext, record: &StepRecord) -> Result<Undone> {
     context.ledger.guard(session.as_mut()).await?;
     context.ledger.set_step(session.as_mut(), &record.step, "rolled back", None, None).await?;
     session.commit().await?;
+    crate::fail::point("undo_step_done");
     Ok(all)
 }
 
@@ -138,6 +139,7 @@ impl Undo<'_> {
         let images =
             ledger.images_of_batch(session, &self.record.step, batch.chunk, batch.seq).await?;
         let restored = self.restore(session, batch, images).await?;
+        crate::fail::point("undo_restored");
         let deleted = if batch.inserted == 0 { 0 } else { self.delete(session, batch).await? };
         if !ledger.mark_undone(session, &self.record.step, batch).await? {
             return Err(Error::held("another process took this batch back"));

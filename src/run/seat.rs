@@ -45,6 +45,7 @@ pub async fn conduct(
     }
     tables::install(session).await?;
     ledger.take_lease(session, mode, lock.is_some()).await?;
+    crate::fail::point("lease_taken");
     Ok(Seat { beating: tokio::spawn(beat(Arc::clone(target), ledger.clone(), lock)) })
 }
 

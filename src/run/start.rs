@@ -68,7 +68,6 @@ pub async fn start(runner: &Runner, patient: bool) -> Result<Started> {
     let mut session = databases.target.session(Access::Write, &label).await?;
     let mut ledger = ledger(runner, &databases.target);
     let seat = seat::conduct(&databases.target, &mut ledger, lock, session.as_mut(), "run").await?;
-    crate::fail::point("lease_taken");
     let identities = identities(&databases).await?;
     let newest = ledger.newest_run(session.as_mut()).await?;
     let resumed = newest.filter(|run| run.state != "rolled back");

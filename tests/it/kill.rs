@@ -7,36 +7,171 @@ use std::time::{Duration, Instant};
 use crate::common::World;
 use crate::pair::{Pair, plan};
 
+/// Every named point of a run, some at a later hit: the first, a middle and the last batch.
 const POINTS: &[&str] = &[
     "lease_taken",
     "baseline_taken",
+    "sql_ran",
     "chunks_stored",
+    "fetched",
+    "fetched:5",
     "claimed",
     "begun:2",
+    "guarded",
+    "guarded:7",
+    "mapped:3",
+    "half_written",
+    "half_written:4",
     "written:2",
-    "before_commit:2",
+    "written:7",
+    "before_commit",
+    "before_commit:4",
     "after_commit:3",
+    "after_commit:7",
     "emitted",
+    "chunk_done",
     "step_done",
     "verify",
-    "sql_ran",
+    "closing",
+    "closed",
 ];
 
-#[test]
-fn killed_at_every_named_point() {
+/// Points that only a run with refused rows comes to.
+const REJECT_POINTS: &[&str] = &["piece_refused", "piece_refused:2", "rejects_written"];
+
+/// Points of a rollback, of a run with copied, updated and rejected rows.
+const UNDO_POINTS: &[&str] = &[
+    "lease_taken",
+    "undo_announced",
+    "undo_begun",
+    "undo_begun:5",
+    "undo_restored:2",
+    "undo_before_commit",
+    "undo_before_commit:6",
+    "undo_after_commit:3",
+    "undo_step_done",
+    "undo_ran",
+];
+
+/// Kills the command at the point; whether it got there.
+fn killed(pair: &Pair, arguments: &[&str], point: &str) -> bool {
+    let mut command = pair.world.command(arguments);
+    let output = command.env("TABLELIFT_FAIL_POINT", point).output().unwrap();
+    output.status.code().is_none()
+}
+
+/// A run killed at each point resumes, and is taken back.
+fn killed_at_points(source_pg: bool, target_pg: bool) {
     for point in POINTS {
+        let streams = source_pg || target_pg;
+        if !streams && ["mapped", "half_written"].iter().any(|name| point.starts_with(name)) {
+            // Between two SQLite files the database itself moves the rows.
+            continue;
+        }
+        let pair = Pair::new(60, source_pg, target_pg);
+        let text = plan(&pair.source, &pair.target, "[defaults]\nbatch_rows = 9\nworkers = 2");
+        pair.world.write("p.toml", &text);
+        assert!(killed(&pair, &["run", "p.toml"], point), "{point}: the kill landed");
+        pair.world.run(&["run", "p.toml"]).ok();
+        pair.holds(60, point);
+        pair.world.run(&["rollback", "p.toml", "--yes"]).ok();
+        assert_eq!(pair.rows("SELECT count(*) FROM t"), ["0"], "{point}");
+    }
+}
+
+#[test]
+fn killed_at_every_named_point_postgres_to_postgres() {
+    killed_at_points(true, true);
+}
+
+#[test]
+fn killed_at_every_named_point_sqlite_to_sqlite() {
+    killed_at_points(false, false);
+}
+
+#[test]
+fn killed_at_every_named_point_sqlite_to_postgres() {
+    killed_at_points(false, true);
+}
+
+#[test]
+fn killed_at_every_named_point_postgres_to_sqlite() {
+    killed_at_points(true, false);
+}
+
+/// 60 good rows, three that the target refuses, and an update of what was copied.
+fn mixed(pair: &Pair) {
+    let bad = "INSERT INTO s VALUES (4, 'bad', 'x'), (50, 'bad', 'y'), (500, 'bad', 'z')";
+    match pair.source.strip_prefix("sqlite:") {
+        Some(file) => pair.world.sqlite(file, bad),
+        None => drop(crate::common::psql(&pair.source, bad)),
+    }
+    let text = plan(
+        &pair.source,
+        &pair.target,
+        "[defaults]\nbatch_rows = 20\nworkers = 2\nmax_rejects = 3",
+    );
+    let update = "[[step]]\nname = \"touch\"\nupdate = \"t\"\nwhere = \"id <= 90\"\n\
+                  [step.set]\ndata = { value = \"touched\" }\n";
+    pair.world.write("p.toml", &format!("{text}{update}"));
+}
+
+#[track_caller]
+fn mixed_holds(pair: &Pair, point: &str) {
+    let expected: Vec<String> = (1..=60)
+        .map(|n| match n * 3 <= 90 {
+            true => format!("{}|n{n}|touched", n * 3),
+            false => format!("{}|n{n}|x{}", n * 3, n % 7),
+        })
+        .collect();
+    assert_eq!(pair.rows("SELECT id, name, data FROM t ORDER BY id"), expected, "{point}");
+    let ask = format!(
+        "SELECT row_key, column_name FROM {} ORDER BY length(row_key), row_key",
+        pair.ledger("rejects")
+    );
+    let text = pair.source.starts_with("postgres");
+    let key = |n: u32| if text { format!("[\"{n}\"]|name") } else { format!("[{n}]|name") };
+    assert_eq!(pair.rows(&ask), [key(4), key(50), key(500)], "{point}");
+}
+
+#[test]
+fn killed_among_refused_rows() {
+    for point in REJECT_POINTS {
         for pair in Pair::all(60) {
-            let text = plan(&pair.source, &pair.target, "[defaults]\nbatch_rows = 9\nworkers = 2");
-            pair.world.write("p.toml", &text);
-            let mut command = pair.world.command(&["run", "p.toml"]);
-            let killed = command.env("TABLELIFT_FAIL_POINT", point).output().unwrap();
-            assert_eq!(killed.status.code(), None, "{point}: the kill landed");
+            mixed(&pair);
+            assert!(killed(&pair, &["run", "p.toml"], point), "{point}: the kill landed");
             pair.world.run(&["run", "p.toml"]).ok();
-            pair.holds(60, point);
-            pair.world.run(&["rollback", "p.toml", "--yes"]).ok();
-            assert_eq!(pair.rows("SELECT count(*) FROM t"), ["0"], "{point}");
+            mixed_holds(&pair, point);
         }
     }
+}
+
+fn rollback_killed_at_points(source_pg: bool, target_pg: bool) {
+    for point in UNDO_POINTS {
+        let pair = Pair::new(60, source_pg, target_pg);
+        mixed(&pair);
+        pair.world.run(&["run", "p.toml"]).ok();
+        mixed_holds(&pair, point);
+        let rollback = ["rollback", "p.toml", "--yes"];
+        assert!(killed(&pair, &rollback, point), "{point}: the kill landed");
+        pair.world.run(&rollback).ok();
+        assert_eq!(pair.rows("SELECT count(*) FROM t"), ["0"], "{point}");
+        assert_eq!(pair.rows("SELECT count(*) FROM marks"), ["0"], "{point}");
+        // The plan can begin anew, and ends where the first run ended.
+        pair.world.run(&["run", "p.toml"]).ok();
+        let again = pair.rows("SELECT count(*) FROM t");
+        assert_eq!(again, ["60"], "{point}");
+    }
+}
+
+#[test]
+fn rollback_killed_at_every_named_point_on_postgres() {
+    rollback_killed_at_points(false, true);
+}
+
+#[test]
+fn rollback_killed_at_every_named_point_on_sqlite() {
+    rollback_killed_at_points(false, false);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::common::{Postgres, World};
 
-const TABLES: &str = "CREATE TABLE t (id integer PRIMARY KEY, name text, data text);
+const TABLES: &str =
+    "CREATE TABLE t (id integer PRIMARY KEY, name text CHECK (name <> 'bad'), data text);
     CREATE TABLE marks (n integer);";
 
 pub fn source_sql(rows: u32) -> String {

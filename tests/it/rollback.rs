@@ -61,42 +61,54 @@ fn others_rows_and_changed_rows_stay() {
 }
 
 #[test]
-fn a_killed_rollback_goes_on() {
-    for point in ["undo_begun", "undo_before_commit", "undo_after_commit:3"] {
-        for postgres in [false, true] {
-            let (world, database) = (World::new(), postgres.then(Postgres::new));
-            let fill: Vec<String> = (100..150).map(|n| format!("({n}, 'new')")).collect();
-            let sql = format!("{SQL} INSERT INTO s VALUES {}", fill.join(","));
-            let url = match &database {
-                Some(database) => {
-                    database.sql(&sql);
-                    database.url.clone()
-                }
-                None => {
-                    world.sqlite("t.db", &sql);
-                    "sqlite:t.db".to_owned()
-                }
-            };
-            world.write(
-                "p.toml",
-                &format!(
-                    "name = \"rb\"\n[source]\nurl = \"{url}\"\n[target]\nurl = \"{url}\"\n{PLAN}"
-                ),
-            );
-            world.run(&["run", "p.toml"]).ok();
-            let mut command = world.command(&["rollback", "p.toml", "--yes"]);
-            let killed = command.env("TABLELIFT_FAIL_POINT", point).output().unwrap();
-            assert_eq!(killed.status.code(), None, "{point}: the process was killed");
-            let ran = world.run(&["run", "p.toml"]).code(2);
-            assert!(ran.err.contains("rollback"), "{}", ran.err);
-            world.run(&["rollback", "p.toml", "--yes"]).ok();
-            let ask = "SELECT id FROM t ORDER BY id";
-            let rows = match &database {
-                Some(database) => database.rows(ask),
-                None => world.sqlite_rows("t.db", ask),
-            };
-            assert_eq!(rows, ["-1", "15"], "{point}, postgres {postgres}");
-        }
+fn a_run_whose_rollback_was_begun_does_not_go_on() {
+    let world = World::new();
+    world.sqlite("t.db", &format!("{SQL} INSERT INTO s VALUES (100, 'new'), (102, 'new')"));
+    world.write(
+        "p.toml",
+        &format!("name = \"rb\"\n[source]\nurl = \"sqlite:t.db\"\n[target]\nurl = \"sqlite:t.db\"\n{PLAN}"),
+    );
+    world.run(&["run", "p.toml"]).ok();
+    let mut command = world.command(&["rollback", "p.toml", "--yes"]);
+    let killed = command.env("TABLELIFT_FAIL_POINT", "undo_begun").output().unwrap();
+    assert_eq!(killed.status.code(), None, "the process was killed");
+    let ran = world.run(&["run", "p.toml"]).code(2);
+    assert!(ran.err.contains("rollback"), "{}", ran.err);
+    world.run(&["rollback", "p.toml", "--yes"]).ok();
+    assert_eq!(world.sqlite_rows("t.db", "SELECT id FROM t ORDER BY id"), ["-1", "15"]);
+}
+
+#[test]
+fn two_updates_of_one_row_are_both_taken_back() {
+    for postgres in [false, true] {
+        let (world, database) = (World::new(), postgres.then(Postgres::new));
+        let sql = format!("{SQL} INSERT INTO s VALUES (100, 'new'), (102, 'new')");
+        let url = match &database {
+            Some(database) => {
+                database.sql(&sql);
+                database.url.clone()
+            }
+            None => {
+                world.sqlite("t.db", &sql);
+                "sqlite:t.db".to_owned()
+            }
+        };
+        let again =
+            "[[step]]\nname = \"again\"\nupdate = \"t\"\n[step.set]\nw = { value = \"again\" }\n";
+        world.write(
+            "p.toml",
+            &format!(
+                "name = \"rb\"\n[source]\nurl = \"{url}\"\n[target]\nurl = \"{url}\"\n{PLAN}{again}"
+            ),
+        );
+        world.run(&["run", "p.toml"]).ok();
+        world.run(&["rollback", "p.toml", "--yes"]).ok();
+        let ask = "SELECT id, v, w FROM t ORDER BY id";
+        let rows = match &database {
+            Some(database) => database.rows(ask),
+            None => world.sqlite_rows("t.db", ask),
+        };
+        assert_eq!(rows, ["-1|mine|w", "15|between|∅"], "postgres {postgres}");
     }
 }
 

@@ -40,7 +40,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("mapping", &["key", "sql", "value"]),
     ("plan", &["mapping", "value"]),
     ("job", &["mapping", "plan", "sql"]),
-    ("db", &["error", "key", "mapping", "plan", "sql", "value"]),
+    ("db", &["error", "fail", "key", "mapping", "plan", "sql", "value"]),
     ("ledger", &["db", "error", "event", "key", "sql", "value"]),
     ("throttle", &["event", "plan"]),
     (

@@ -69,6 +69,7 @@ async fn copy_in<'r>(
         Ok(copy) => copy,
         Err(failure) => return Err(error::convert(&failure)),
     };
+    crate::fail::point("half_written");
     let mut buffer = Vec::with_capacity(PIECE_BYTES * 2);
     for row in rows {
         copy_text::encode(row, &mut buffer);

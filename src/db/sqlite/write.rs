@@ -19,6 +19,9 @@ use crate::value::{Row, Value};
 pub fn insert(connection: &Connection, insert: &Insert<'_>) -> Result<Inserted> {
     let mut out = Inserted::default();
     for (at, row) in insert.rows.iter().enumerate() {
+        if at == insert.rows.len() / 2 {
+            crate::fail::point("half_written");
+        }
         write_row(connection, insert, row, &mut out).map_err(|mut error| {
             error.row = Some(at as u64 + 1);
             error

@@ -174,6 +174,7 @@ impl Route for Decode {
     async fn write(&mut self, session: &mut dyn Session, limit: u64) -> Result<Batch> {
         let count = self.pending.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
         let outcomes = self.map(session, count).await?;
+        crate::fail::point("mapped");
         let mut batch = Batch { read: count as u64, ..Batch::default() };
         let mut rows = Vec::with_capacity(count);
         let mut sources = Vec::with_capacity(count);
