@@ -9,9 +9,9 @@ fn main() -> ExitCode {
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(cli::run());
-            // Readers that were abandoned half-way must not keep the process alive.
-            runtime.shutdown_timeout(std::time::Duration::from_millis(200));
-            ExitCode::from(code)
+            // Not through the runtime's own end: a task that sits in a call to SQLite would come
+            // back to a runtime that is no more, and panic.
+            std::process::exit(i32::from(code))
         }
         Err(error) => {
             eprintln!("error: can't start: {error}");

@@ -1,7 +1,7 @@
 //! Networks and servers that fail: the run goes on by itself or resumes, with nothing lost and
 //! nothing twice, and never hangs. Every fault is proven to have landed.
 
-mod proxy;
+pub mod proxy;
 
 use std::time::{Duration, Instant};
 
@@ -17,26 +17,14 @@ enum End {
     Target,
 }
 
-/// `postgres://user@host:port/name` through the proxy.
-fn through(url: &str, proxy: &Proxy) -> String {
-    let (front, name) = url.rsplit_once('/').unwrap();
-    let (user, _) = front.rsplit_once('@').unwrap();
-    format!("{user}@127.0.0.1:{}/{name}", proxy.port)
-}
-
-fn server_of(url: &str) -> String {
-    let (_, host) = url.rsplit_once('@').unwrap();
-    host.split_once('/').unwrap().0.to_owned()
-}
-
 /// Runs the copy with one fault, resumes it if it failed, and compares. Gives back the reasons
 /// of the retries.
 #[track_caller]
 fn survives(end: End, fault: Plan) -> Vec<String> {
     let pair = Pair::new(ROWS, true, true);
     let proxied = if end == End::Source { &pair.source } else { &pair.target };
-    let proxy = Proxy::start(&server_of(proxied));
-    let url = through(proxied, &proxy);
+    let proxy = Proxy::before(proxied);
+    let url = proxy.through(proxied);
     let (source, target) = match end {
         End::Source => (url.as_str(), pair.target.as_str()),
         End::Target => (pair.source.as_str(), url.as_str()),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::World;
 use crate::pair::{Pair, plan};
+use crate::random::Random;
 
 /// Every named point of a run, some at a later hit: the first, a middle and the last batch.
 const POINTS: &[&str] = &[
@@ -176,29 +177,20 @@ fn rollback_killed_at_every_named_point_on_sqlite() {
 
 #[test]
 fn killed_at_random_moments_with_changing_batches() {
-    let seed = std::env::var("TABLELIFT_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| u64::from(std::process::id()));
-    eprintln!("TABLELIFT_TEST_SEED={seed}");
-    let mut random = seed;
-    let mut next = |end: u64| {
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) % end
-    };
+    let seed = Random::seed();
+    let mut random = Random::new(seed);
     for pair in Pair::all(2000) {
         let mut landed = 0;
         for _ in 0..6 {
             let extra = format!(
                 "[defaults]\nbatch_rows = {}\nworkers = {}\n[throttle]\nrows_per_second = 1500",
-                10 + next(60),
-                1 + next(4)
+                10 + random.below(60),
+                1 + random.below(4)
             );
             pair.world.write("p.toml", &plan(&pair.source, &pair.target, &extra));
             let mut command = pair.world.command(&["run", "p.toml"]);
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            std::thread::sleep(Duration::from_millis(60 + next(250)));
+            std::thread::sleep(Duration::from_millis(60 + random.below(250)));
             let _ = child.kill();
             if child.wait().unwrap().code().is_none() {
                 landed += 1;

@@ -9,10 +9,11 @@ const TABLES: &str =
 pub fn source_sql(rows: u32) -> String {
     let rows: Vec<String> =
         (1..=rows).map(|n| format!("({}, 'n{n}', 'x{}')", n * 3, n % 7)).collect();
-    format!(
-        "CREATE TABLE s (id integer PRIMARY KEY, name text, v text); INSERT INTO s VALUES {};",
-        rows.join(",")
-    )
+    let table = "CREATE TABLE s (id integer PRIMARY KEY, name text, v text);";
+    match rows.is_empty() {
+        true => table.to_owned(),
+        false => format!("{table} INSERT INTO s VALUES {};", rows.join(",")),
+    }
 }
 
 pub fn plan(source: &str, target: &str, extra: &str) -> String {

@@ -3,6 +3,7 @@
 //! batch then waits 40 ms for the network's delayed acknowledgement. TLS passes through it end
 //! to end. Delete it when a driver release sets the option (transact-rs/sqlx#4335).
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,9 +20,16 @@ pub const PORT: u16 = 5432;
 /// How long a TCP connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// What the names of relays' folders begin with.
+const PREFIX: &str = "tablelift-";
+
+/// The file in a relay's folder that its process keeps locked.
+const ALIVE: &str = "alive";
+
 /// A running relay; it ends when dropped. Connections that stand go on.
 pub struct Relay {
     folder: TempDir,
+    _alive: File,
     accepting: JoinHandle<()>,
 }
 
@@ -37,7 +45,10 @@ impl Relay {
         })?);
         let local =
             |error: std::io::Error| Error::stop(format!("can't make a local socket: {error}"));
-        let folder = tempfile::Builder::new().prefix("tablelift-").tempdir().map_err(local)?;
+        sweep(&std::env::temp_dir());
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(local)?;
+        let alive = File::create(folder.path().join(ALIVE)).map_err(local)?;
+        alive.lock().map_err(local)?;
         let path = folder.path().join(format!(".s.PGSQL.{PORT}"));
         let listener = UnixListener::bind(path).map_err(local)?;
         let accepting = tokio::spawn(async move {
@@ -45,7 +56,7 @@ impl Relay {
                 tokio::spawn(serve(client, host.clone(), port));
             }
         });
-        Ok(Relay { folder, accepting })
+        Ok(Relay { folder, _alive: alive, accepting })
     }
 
     /// The folder of the unix socket.
@@ -57,6 +68,21 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.accepting.abort();
+    }
+}
+
+/// Removes the folders of processes that were killed. Fresh ones may not be locked yet.
+fn sweep(dir: &Path) {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    for folder in ours.map(|entry| entry.path()) {
+        let Ok(alive) = File::open(folder.join(ALIVE)) else { continue };
+        let age = alive.metadata().and_then(|found| found.modified()).map(|at| at.elapsed());
+        let old = matches!(age, Ok(Ok(age)) if age > Duration::from_secs(60));
+        if old && alive.try_lock().is_ok() {
+            // Somebody else's, or just removed: nothing is lost by leaving it.
+            let _ = std::fs::remove_dir_all(&folder);
+        }
     }
 }
 

@@ -67,8 +67,10 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port, for the server at `host:port`.
-    pub fn start(server: &str) -> Proxy {
+    /// Listens on a free port, for the server of `url`: `postgres://user@host:port/name`.
+    pub fn before(url: &str) -> Proxy {
+        let (_, host) = url.rsplit_once('@').unwrap();
+        let (server, _) = host.split_once('/').unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -89,6 +91,13 @@ impl Proxy {
             }
         });
         Proxy { port, shared, _runtime: runtime }
+    }
+
+    /// The same database, through this proxy.
+    pub fn through(&self, url: &str) -> String {
+        let (front, name) = url.rsplit_once('/').unwrap();
+        let (user, _) = front.rsplit_once('@').unwrap();
+        format!("{user}@127.0.0.1:{}/{name}", self.port)
     }
 
     /// Arms one fault; the count of places begins anew.
