@@ -4,6 +4,7 @@
 //! pooled: a connection after any trouble is closed, because both drivers can give silent wrong
 //! answers on one that was left in the middle of something.
 
+pub mod class;
 pub mod files;
 pub mod postgres;
 pub mod sqlite;

@@ -22,6 +22,7 @@ mod random;
 mod readers;
 mod rejects;
 mod rollback;
+mod servers;
 mod sessions;
 mod tidy;
 mod torture;

@@ -2,30 +2,8 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+use crate::db::class::{Code, class_of};
 use crate::error::{Class, Error};
-
-/// SQLSTATE → class. Data errors (22, 23, and a row met twice by one upsert) split the batch;
-/// everything transient is retried; all else stops.
-pub fn class_of(code: &str) -> Class {
-    match code {
-        // A row met twice by one upsert; a document nested too deep for the server's stack.
-        "21000" | "54001" => Class::Split,
-        // A new plan for a statement after DDL elsewhere, deadlock, serialization, lock timeout.
-        "0A000" => Class::Stop,
-        "40001" | "40P01" | "55P03" => Class::Retry,
-        // Cancelled by a timeout or a standby conflict, shutdown, crash, not yet ready.
-        "57014" | "57P01" | "57P02" | "57P03" | "57P04" => Class::Retry,
-        "53300" | "53400" | "25P03" | "25P04" => Class::Retry,
-        // The check of a trigger or a generated value is about the row as well.
-        "P0001" => Class::Split,
-        "44000" => Class::Split,
-        _ => match code.get(..2) {
-            Some("22" | "23") => Class::Split,
-            Some("08") => Class::Retry,
-            _ => Class::Stop,
-        },
-    }
-}
 
 /// A classified error without the row's values: PostgreSQL's DETAIL can hold them, so only the
 /// message, table and column are kept.
@@ -36,7 +14,7 @@ pub fn convert(error: &sqlx::Error) -> Error {
                 Some(pg) => pg,
                 None => return Error::stop(database.message().to_owned()),
             };
-            let mut out = Error::new(class_of(pg.code()), redact(pg.message()));
+            let mut out = Error::new(class_of(Code::SqlState(pg.code())), redact(pg.message()));
             out.code = Some(pg.code().to_owned());
             out.place.table = pg.table().map(str::to_owned);
             out.place.column = pg.column().map(str::to_owned).or_else(|| copy_column(pg.r#where()));
@@ -44,10 +22,16 @@ pub fn convert(error: &sqlx::Error) -> Error {
             if let Some(constraint) = pg.constraint() {
                 out.place.constraint = Some(constraint.to_owned());
             }
+            if pg.code() == "0A000" && pg.message().starts_with("cached plan") {
+                // The table changed under a prepared statement; a new connection prepares anew.
+                out.class = Class::Retry;
+            }
             out.hint = hint(pg.code()).map(str::to_owned);
             out
         }
-        sqlx::Error::Io(io) => Error::new(Class::Retry, format!("connection lost: {io}")),
+        sqlx::Error::Io(io) => {
+            Error::new(class_of(Code::Io(io.kind())), format!("connection lost: {io}"))
+        }
         sqlx::Error::Protocol(message) => {
             Error::new(Class::Retry, format!("the connection is out of step: {message}"))
         }
@@ -119,29 +103,6 @@ pub fn connecting(display: &str, error: &sqlx::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn classes_of_real_codes() {
-        let table = [
-            ("23505", Class::Split),
-            ("23503", Class::Split),
-            ("22P02", Class::Split),
-            ("22001", Class::Split),
-            ("40001", Class::Retry),
-            ("40P01", Class::Retry),
-            ("55P03", Class::Retry),
-            ("57014", Class::Retry),
-            ("57P01", Class::Retry),
-            ("08006", Class::Retry),
-            ("42501", Class::Stop),
-            ("53100", Class::Stop),
-            ("42P01", Class::Stop),
-            ("XX000", Class::Stop),
-        ];
-        for (code, class) in table {
-            assert_eq!(class_of(code), class, "{code}");
-        }
-    }
 
     #[test]
     fn copy_context_names_line_and_column() {

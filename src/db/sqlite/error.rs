@@ -1,24 +1,9 @@
 //! What SQLite's codes mean to us.
 
 use rusqlite::ErrorCode;
-use rusqlite::ffi;
 
+use crate::db::class::{Code, class_of};
 use crate::error::{Class, Error};
-
-/// Extended code → class.
-pub fn class_of(code: ErrorCode, extended: i32) -> Class {
-    match code {
-        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => {
-            Class::Split
-        }
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SchemaChanged => {
-            Class::Retry
-        }
-        // Our own functions fail with the plain error code; the data is to blame.
-        _ if extended == ffi::SQLITE_ERROR => Class::Stop,
-        _ => Class::Stop,
-    }
-}
 
 /// A classified error.
 pub fn convert(failure: &rusqlite::Error) -> Error {
@@ -35,7 +20,7 @@ pub fn convert(failure: &rusqlite::Error) -> Error {
     if let Some(reason) = message.strip_prefix(super::functions::REFUSED) {
         return Error::new(Class::Split, reason.to_owned());
     }
-    let mut error = Error::new(class_of(code.code, code.extended_code), message);
+    let mut error = Error::new(class_of(Code::Sqlite(code.extended_code)), message);
     (error.place.column, error.place.constraint) = blamed(&error.message);
     error.code = Some(format!("SQLite {}", code.extended_code));
     error.hint = hint(code.code).map(str::to_owned);
@@ -89,14 +74,5 @@ mod tests {
         assert_eq!(column("NOT NULL constraint failed: t.name").as_deref(), Some("name"));
         assert_eq!(column("cannot store TEXT value in INTEGER column t.n").as_deref(), Some("n"));
         assert_eq!(blamed("CHECK constraint failed: n > 0"), (None, Some("n > 0".to_owned())));
-    }
-
-    #[test]
-    fn classes_of_real_codes() {
-        let class = |extended| class_of(ffi::Error::new(extended).code, extended);
-        assert_eq!(class(ffi::SQLITE_CONSTRAINT_UNIQUE), Class::Split);
-        assert_eq!(class(ffi::SQLITE_BUSY), Class::Retry);
-        assert_eq!(class(ffi::SQLITE_FULL), Class::Stop);
-        assert_eq!(class(ffi::SQLITE_READONLY), Class::Stop);
     }
 }

@@ -121,7 +121,7 @@ pub fn attempt(pair: &Pair, proxies: &Proxies, random: &mut Random, tally: &Tall
         2 | 3 => {
             let _ = child.kill();
         }
-        4 => signal(&child, *random.pick(&["INT", "TERM"])),
+        4 => signal(&child, random.pick::<&str>(&["INT", "TERM"])),
         5 => {
             signal(&child, "STOP");
             std::thread::sleep(Duration::from_millis(random.below(3500)));
