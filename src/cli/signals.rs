@@ -1,5 +1,6 @@
 //! The first signal ends the run after the batch in hand, the second one at once.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -23,7 +24,13 @@ impl Received {
 /// Listens from now on; cancels `stop` at the first signal.
 pub fn listen(stop: CancellationToken) -> Received {
     let received = Received::default();
-    for (kind, number) in [(SignalKind::interrupt(), 2), (SignalKind::terminate(), 15)] {
+    let kinds =
+        [(SignalKind::hangup(), 1), (SignalKind::interrupt(), 2), (SignalKind::terminate(), 15)];
+    for (kind, number) in kinds {
+        if is_ignored(number) {
+            // `nohup` and shells without job control say so before they start us.
+            continue;
+        }
         let Ok(mut stream) = signal(kind) else {
             continue;
         };
@@ -33,10 +40,22 @@ pub fn listen(stop: CancellationToken) -> Received {
                 if received.0.swap(number, Ordering::SeqCst) != 0 {
                     std::process::exit(128 + i32::from(number));
                 }
-                eprintln!("finishing the batch in hand; once more ends at once");
+                // Nobody may be left to read it.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "finishing the batch in hand; once more ends at once"
+                );
                 stop.cancel();
             }
         });
     }
     received
+}
+
+/// The signal was set to be ignored by who started this process.
+fn is_ignored(number: u8) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (number - 1)) != 0
 }
