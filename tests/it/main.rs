@@ -15,6 +15,7 @@ mod digital_health;
 mod endings;
 mod faults;
 mod join;
+mod keyset;
 mod kill;
 mod live;
 mod model;
