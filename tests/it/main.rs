@@ -28,5 +28,6 @@ mod rollback;
 mod servers;
 mod sessions;
 mod soak;
+mod stateful;
 mod tidy;
 mod torture;
