@@ -21,6 +21,7 @@ mod live;
 mod model;
 mod pair;
 mod pairs;
+mod protect_detects;
 mod random;
 mod readers;
 mod rejects;
