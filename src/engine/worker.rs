@@ -16,7 +16,8 @@ use super::route::{Batch, Route};
 use crate::db::{Access, Session};
 use crate::error::{Class, Error, Kind, Result};
 use crate::event::What;
-use crate::ledger::chunks::{Checkpoint, Chunk, ChunkKind, Claimed};
+use crate::ledger::chunks::{Checkpoint, Chunk, ChunkKind};
+use crate::ledger::claims::Claimed;
 
 /// The wait while other processes hold all that is left of a step.
 const CLAIM_AGAIN: Duration = Duration::from_millis(300);

@@ -2,6 +2,7 @@
 //! rows and its checkpoint commit in one transaction.
 
 pub mod chunks;
+pub mod claims;
 pub mod history;
 pub mod lease;
 pub mod protocol;

@@ -10,26 +10,16 @@ const FILL: &str = "INSERT INTO s SELECT n, 'n' || n, 'v0' FROM generate_series(
 
 /// A writer that changes, deletes and inserts until it is killed, in psql.
 fn writer(database: &Postgres, number: u32) -> Child {
-    let sql = format!(
-        "DO $$ DECLARE k integer; BEGIN FOR i IN 1..100000 LOOP \
+    let sql = "DO $$ DECLARE k integer; BEGIN FOR i IN 1..100000 LOOP \
          k := 1 + floor(random() * 3300)::integer; \
          IF k % 3 <> 0 OR k > 3000 THEN \
            IF i % 5 = 0 THEN DELETE FROM s WHERE id = k; \
            ELSIF i % 5 = 1 THEN INSERT INTO s VALUES (k, 'n' || k, 'v' || i) ON CONFLICT DO NOTHING; \
            ELSIF i % 50 = 2 AND k < 3000 THEN PERFORM pg_sleep(0.05); \
            ELSE UPDATE s SET v = 'v' || i WHERE id = k; END IF; \
-         END IF; COMMIT; END LOOP; END $$"
-    );
+         END IF; COMMIT; END LOOP; END $$";
     Command::new("psql")
-        .args([
-            "-q",
-            "-X",
-            &database.url,
-            "-c",
-            &format!("SELECT setseed(0.{number}1)"),
-            "-c",
-            &sql,
-        ])
+        .args(["-q", "-X", &database.url, "-c", &format!("SELECT setseed(0.{number}1)"), "-c", sql])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -11,6 +11,7 @@
 mod bad_input;
 mod cli;
 mod common;
+mod corpora;
 mod digital_health;
 mod endings;
 mod faults;

@@ -178,7 +178,7 @@ impl Sequence {
         let code = self.command(&["rollback", "p.toml", "--yes"], kill);
         let expected = if self.model.touched > 0 { 3 } else { 0 };
         match code {
-            Some(2) if !self.model.started => return,
+            Some(2) if !self.model.started => {}
             None => {
                 // What it took back before it was killed is gone, and nothing else.
                 let left = self.found();
