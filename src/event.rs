@@ -56,6 +56,8 @@ pub enum What {
     RunStarted {
         /// It goes on where an earlier process stopped.
         resumed: bool,
+        /// This process helps another one that conducts the run.
+        joined: bool,
         /// Names of the steps, in order.
         steps: Vec<String>,
     },

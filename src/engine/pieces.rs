@@ -4,10 +4,9 @@
 
 use std::sync::Arc;
 
-use super::Shared;
 use super::limit::BatchLimit;
 use super::route::decode::Decode;
-use super::route::{Batch, Route};
+use super::route::{Batch, Route as _};
 use super::worker::{CAREFUL_BATCHES, Worker};
 use crate::error::{Class, Error, Result};
 use crate::ledger::chunks::Chunk;
@@ -21,20 +20,14 @@ fn piece_rows(batch_rows: u32) -> u32 {
     (batch_rows / PIECES).clamp(1, PIECE_ROWS)
 }
 
-/// The streaming route in the place of one that can't tell rows apart, for so many rows.
-struct Spare {
-    route: Decode,
-    left: u64,
-}
-
-impl Spare {
-    /// From where the pieces stand.
-    async fn after(shared: &Arc<Shared>, at: &Chunk, rows: u64) -> Result<Spare> {
-        let page = u32::try_from(rows).unwrap_or(u32::MAX);
-        let mut route = Decode::new(Arc::clone(shared)).pages_of(page);
-        route.seek(at).await?;
-        Ok(Spare { route, left: rows })
-    }
+/// What became of a piece.
+enum Piece {
+    /// Written, or its one row rejected.
+    Done(Batch),
+    /// Refused; the limit has been lowered.
+    Smaller,
+    /// Refused, and the route can't tell rows apart.
+    Stream,
 }
 
 impl Worker {
@@ -46,71 +39,85 @@ impl Worker {
         let mut whole = Batch::default();
         let mut at = chunk.clone();
         let mut limit = BatchLimit::new(piece_rows(self.shared.job.options.batch_rows));
-        let mut spare: Option<Spare> = None;
+        // Rows that the streaming route still takes before the one set aside goes on.
+        let mut streamed = 0;
         self.target.begin_pieces().await?;
         while whole.read < rows {
-            let streamed = spare.is_some();
-            let most = spare.as_ref().map_or(rows - whole.read, |spare| spare.left);
+            let most = if streamed > 0 { streamed } else { rows - whole.read };
             let most = limit.rows().min(most);
-            let route: &mut dyn Route = match &mut spare {
-                Some(spare) => &mut spare.route,
-                None => self.route.as_mut(),
+            let waiting = self.route.fetch(self.target.as_mut(), most).await?.rows;
+            let piece = match waiting {
+                0 if streamed == 0 => break,
+                0 => Batch::default(),
+                _ => match self.piece(most, waiting, &mut limit).await? {
+                    Piece::Done(piece) => piece,
+                    Piece::Smaller => continue,
+                    Piece::Stream => {
+                        self.stream_instead(&at, waiting).await?;
+                        streamed = waiting;
+                        continue;
+                    }
+                },
             };
-            let waiting = route.fetch(self.target.as_mut(), most).await?.rows;
-            if waiting == 0 && !streamed {
-                break;
-            }
-            let mut piece = Batch::default();
-            if waiting > 0 {
-                self.target.script("SAVEPOINT tablelift_piece").await?;
-                match route.write(self.target.as_mut(), most).await {
-                    Ok(written) => {
-                        piece = written;
-                        piece.marks.push(self.target.row_mark().await?);
-                        self.target.script("RELEASE SAVEPOINT tablelift_piece").await?;
-                        limit.committed();
-                    }
-                    Err(error) if error.class == Class::Split && !self.target.broken() => {
-                        let back = "ROLLBACK TO SAVEPOINT tablelift_piece; \
-                                    RELEASE SAVEPOINT tablelift_piece";
-                        self.target.script(back).await?;
-                        crate::fail::point("piece_refused");
-                        if !route.single_rows() {
-                            spare = Some(Spare::after(&self.shared, &at, waiting).await?);
-                            continue;
-                        }
-                        if waiting > 1 {
-                            limit.refused(waiting, error.row);
-                            continue;
-                        }
-                        let error = self.with_column(error).await;
-                        let route: &mut dyn Route = match &mut spare {
-                            Some(spare) => &mut spare.route,
-                            None => self.route.as_mut(),
-                        };
-                        piece = route.reject(&error)?;
-                        limit.rejected();
-                        self.careful = CAREFUL_BATCHES;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+            self.route.committed();
             at.pos = piece.upto.clone().or(at.pos);
-            let read = piece.read;
-            whole.absorb(piece);
-            match &mut spare {
-                None => self.route.committed(),
-                Some(rest) if waiting == 0 || rest.left <= read => {
-                    spare = None;
+            if streamed > 0 {
+                streamed = if waiting == 0 { 0 } else { streamed.saturating_sub(piece.read) };
+                if streamed == 0 {
+                    self.take_back_route();
                     self.route.seek(&at).await?;
                 }
-                Some(rest) => {
-                    rest.left -= read;
-                    rest.route.committed();
-                }
             }
+            whole.absorb(piece);
         }
         Ok(whole)
+    }
+
+    /// Writes up to `most` rows, of which `waiting` are there, under a savepoint.
+    async fn piece(&mut self, most: u64, waiting: u64, limit: &mut BatchLimit) -> Result<Piece> {
+        self.target.script("SAVEPOINT tablelift_piece").await?;
+        let error = match self.route.write(self.target.as_mut(), most).await {
+            Ok(mut piece) => {
+                piece.marks.push(self.target.row_mark().await?);
+                self.target.script("RELEASE SAVEPOINT tablelift_piece").await?;
+                limit.committed();
+                return Ok(Piece::Done(piece));
+            }
+            Err(error) if error.class == Class::Split && !self.target.broken() => error,
+            Err(error) => return Err(error),
+        };
+        let back = "ROLLBACK TO SAVEPOINT tablelift_piece; RELEASE SAVEPOINT tablelift_piece";
+        self.target.script(back).await?;
+        crate::fail::point("piece_refused");
+        if !self.route.single_rows() {
+            return Ok(Piece::Stream);
+        }
+        if waiting > 1 {
+            limit.refused(waiting, error.row);
+            return Ok(Piece::Smaller);
+        }
+        // It failed alone: that proves that the row is to blame.
+        let error = self.with_column(error).await;
+        limit.rejected();
+        self.careful = CAREFUL_BATCHES;
+        self.route.reject(&error).map(Piece::Done)
+    }
+
+    /// Puts the streaming route in the place of one that can't tell rows apart, from where the
+    /// pieces stand, for so many rows.
+    async fn stream_instead(&mut self, at: &Chunk, rows: u64) -> Result<()> {
+        let page = u32::try_from(rows).unwrap_or(u32::MAX);
+        let mut route = Decode::new(Arc::clone(&self.shared)).pages_of(page);
+        route.seek(at).await?;
+        self.aside = Some(std::mem::replace(&mut self.route, Box::new(route)));
+        Ok(())
+    }
+
+    /// The route that was set aside goes on; the caller says from where.
+    pub(super) fn take_back_route(&mut self) {
+        if let Some(route) = self.aside.take() {
+            self.route = route;
+        }
     }
 
     /// The error with the columns of the constraint that it names.

@@ -32,6 +32,8 @@ pub struct Worker {
     number: i64,
     pub(super) target: Box<dyn Session>,
     pub(super) route: Box<dyn Route>,
+    /// The step's own route, while another one takes a piece for it.
+    pub(super) aside: Option<Box<dyn Route>>,
     limit: BatchLimit,
     /// Patience with the batch in hand.
     retries: Retries,
@@ -59,7 +61,16 @@ impl Worker {
             &shared.job.step,
             shared.job.options.retries,
         );
-        Ok(Worker { shared, number: i64::from(number), target, route, limit, retries, careful: 0 })
+        Ok(Worker {
+            shared,
+            number: i64::from(number),
+            target,
+            route,
+            aside: None,
+            limit,
+            retries,
+            careful: 0,
+        })
     }
 
     /// Works on chunks until none is left.
@@ -228,6 +239,7 @@ impl Worker {
     /// One arm per class. `false`: the chunk is no longer this worker's.
     async fn recover(&mut self, error: Error, chunk: &mut Chunk) -> Result<bool> {
         self.target.rollback().await;
+        self.take_back_route();
         match error.class {
             Class::Retry => self.reconnect(error, Some(chunk.number)).await?,
             Class::Split if chunk.kind == ChunkKind::Range => {

@@ -11,7 +11,7 @@ use super::start::{self, Started};
 use super::{Outcome, Runner};
 use crate::db::Access;
 use crate::error::{Error, Kind, Result};
-use crate::event::Emitter;
+use crate::event::{Emitter, What};
 use crate::ledger::lease::{Lease, held};
 use crate::ledger::{Ledger, Run};
 use crate::plan::Consistency;
@@ -57,7 +57,17 @@ pub async fn join(runner: &Runner) -> Result<Outcome> {
                 return end(runner, Some(helper), ended(&run), begun).await;
             }
             Found::Nobody | Found::Ended(_) => match start::start(runner, false).await {
-                Ok(started) => return runner.conduct(started, begun).await,
+                Ok(started) => {
+                    if helper.is_some() {
+                        started.context.emitter.emit(What::Warning {
+                            step: None,
+                            message: "the process that conducted the run is gone; this one takes \
+                                      its place"
+                                .to_owned(),
+                        });
+                    }
+                    return runner.conduct(started, begun).await;
+                }
                 // Another process was faster.
                 Err(error) if error.kind == Kind::Held => pause(runner).await?,
                 Err(error) => return Err(error),
@@ -127,7 +137,8 @@ async fn begin(runner: &Runner, run: &Run) -> Result<Started> {
     start::unchanged(plan, &records)?;
     let seat = seat::help(&databases.target, &ledger, session.as_mut()).await?;
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
-    emitter.emit(start::run_started(plan, true));
+    let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
+    emitter.emit(What::RunStarted { resumed: true, joined: true, steps });
     let context = start::context(runner, databases, ledger, emitter, None);
     Ok(Started { context, records, was_done: false, seat: Some(seat), _snapshot: None })
 }

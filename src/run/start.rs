@@ -226,7 +226,8 @@ pub fn same_databases(run: &Run, now: &(String, String)) -> Result<()> {
 }
 
 pub fn run_started(plan: &Plan, resumed: bool) -> What {
-    What::RunStarted { resumed, steps: plan.steps.iter().map(|step| step.name.clone()).collect() }
+    let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
+    What::RunStarted { resumed, joined: false, steps }
 }
 
 /// A step that is partly or wholly done may not change.

@@ -63,7 +63,8 @@ fn helpers_share_the_chunks_of_a_run() {
             (0..2).map(|_| spawn(&pair.world, &["run", "p.toml", "--join"])).collect();
         end(first).ok();
         for helper in helpers {
-            end(helper).ok();
+            let said = end(helper).ok().err;
+            assert!(said.contains("helping a run that another process conducts"), "{said}");
         }
         pair.holds(ROWS, "three processes");
         assert!(owners(&pair).len() >= 2, "{:?}", owners(&pair));
@@ -111,7 +112,8 @@ fn the_conductors_death_is_taken_over_by_a_helper() {
         std::thread::sleep(Duration::from_millis(600));
         first.kill().unwrap();
         assert_eq!(first.wait().unwrap().code(), None, "the kill landed");
-        end(helper).ok();
+        let said = end(helper).ok().err;
+        assert!(said.contains("this one takes its place"), "{said}");
         pair.holds(ROWS, "the helper conducted");
         let lease = pair.rows(&format!("SELECT epoch FROM {}", pair.ledger("lease")));
         assert_eq!(lease, ["2"], "the plan was taken over once");

@@ -37,6 +37,9 @@ impl Lines {
 /// What a line says of an event that is worth one by itself.
 pub fn line_of(event: &What) -> Option<String> {
     Some(match event {
+        What::RunStarted { joined: true, .. } => {
+            "helping a run that another process conducts".to_owned()
+        }
         What::RunStarted { resumed: true, .. } => "going on where it stopped".to_owned(),
         What::StepStarted { step, source_rows, done_rows, route, .. } => {
             let rows = source_rows.map(|rows| format!(", {} rows", grouped(rows)));
