@@ -201,3 +201,45 @@ fn a_rollback_waits_for_nobody_and_helpers_stop() {
     pair.world.run(&["rollback", "p.toml", "--yes"]).ok();
     assert_eq!(pair.rows("SELECT count(*) FROM t"), ["0"]);
 }
+
+#[test]
+fn a_ledger_that_went_back_is_believed() {
+    // As after a failover to a standby that lacks the last batches: rows and ledger are both
+    // those of some moments ago, under the feet of a run that goes on.
+    let pair = Pair::new(600, false, true);
+    let options = "[defaults]\nbatch_rows = 20\nworkers = 1\n[throttle]\nrows_per_second = 300";
+    pair.world.write("p.toml", &plan(&pair.source, &pair.target, options));
+    let mut command = pair.world.command(&["run", "p.toml", "--json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_batches(&pair, 6);
+    let database = pair.postgres.as_ref().unwrap();
+    let back = "SET lock_timeout = '200ms'; BEGIN; \
+        SELECT 1 FROM tablelift.chunks WHERE step = 'copy' FOR UPDATE NOWAIT; \
+        CREATE TEMP TABLE gone AS SELECT * FROM tablelift.batches WHERE step = 'copy' \
+          ORDER BY seq DESC LIMIT 3; \
+        DELETE FROM t USING gone g WHERE id > (g.after_key::jsonb->>0)::int \
+          AND id <= (g.last_key::jsonb->>0)::int; \
+        DELETE FROM tablelift.batches b USING gone g WHERE b.step = 'copy' AND b.seq = g.seq; \
+        UPDATE tablelift.chunks SET seq = (SELECT min(seq) FROM gone), \
+          pos = (SELECT after_key FROM gone ORDER BY seq LIMIT 1) WHERE step = 'copy'; \
+        COMMIT; SELECT count(*) FROM gone";
+    let mut went_back = false;
+    for _ in 0..50 {
+        signal(&child, "STOP");
+        let mut psql = Command::new("psql");
+        psql.args(["-q", "-X", "-v", "ON_ERROR_STOP=1", "-c", back, &database.url]);
+        went_back = psql.output().unwrap().status.success();
+        signal(&child, "CONT");
+        if went_back {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    assert!(went_back, "the ledger was never set back");
+    let run = end(child).ok();
+    let said = run.events("batch_retried");
+    assert!(
+        said.iter().any(|event| event["reason"].to_string().contains("the ledger is at batch"))
+    );
+    pair.holds(600, "after the ledger went back");
+}
