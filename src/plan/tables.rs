@@ -55,7 +55,9 @@ fn rate(reader: &mut Reader<'_, '_>) -> Option<f64> {
     let findings = reader.findings();
     let node = reader.take("batches_per_second")?;
     let rate: Option<f64> = match node.get_ref() {
-        DeValue::Integer(integer) => integer.as_str().parse().ok(),
+        DeValue::Integer(integer) => {
+            i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|rate| rate as f64)
+        }
         DeValue::Float(float) => float.as_str().parse().ok(),
         other => {
             wrong_type(findings, span(node), "a number", other);
