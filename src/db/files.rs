@@ -61,19 +61,29 @@ pub fn read(path: &Path, at: Option<&str>, wanted: &[String]) -> Result<FileRows
             .hint("Load the file into a table of the source and use a copy step."));
     }
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| failed("is not UTF-8".to_owned()))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    let found = match ending.to_ascii_lowercase().as_str() {
+    let mut found = parse(bytes, ending, at, wanted).map_err(failed)?;
+    let base = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    found.document.insert("$name".to_owned(), base.map_or(Value::Null, Value::Text));
+    Ok(found)
+}
+
+/// Understands what a file of this ending holds; apart from [`read`] so that fuzzing needs no files.
+#[doc(hidden)]
+pub fn parse(
+    bytes: Vec<u8>,
+    ending: &str,
+    at: Option<&str>,
+    wanted: &[String],
+) -> std::result::Result<FileRows, String> {
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    match ending.to_ascii_lowercase().as_str() {
         "json" => json(text, at, wanted),
         "ndjson" | "jsonl" => ndjson(text),
         "csv" => csv(text),
         _ => Err("the ending is none of .json, .ndjson, .csv".to_owned()),
-    };
-    let mut found = found.map_err(failed)?;
-    let base = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    found.document.insert("$name".to_owned(), base.map_or(Value::Null, Value::Text));
-    Ok(found)
+    }
 }
 
 /// Object entries in file order, each value as its own text.
