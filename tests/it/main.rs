@@ -13,6 +13,7 @@ mod cli;
 mod common;
 mod digital_health;
 mod faults;
+mod fuzz;
 mod join;
 mod kill;
 mod model;
