@@ -1,6 +1,6 @@
 //! Rows of files, for seeds: JSON arrays, NDJSON, CSV. Values keep their exact text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -143,14 +143,16 @@ fn ndjson(text: &str) -> std::result::Result<FileRows, String> {
 
 fn object(text: &str) -> std::result::Result<Vec<(String, Value)>, String> {
     let entries: Entries<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let mut row: Vec<(String, Value)> = Vec::with_capacity(entries.0.len());
-    for (key, raw) in entries.0 {
-        if row.iter().any(|(other, _)| *other == key) {
-            return Err(format!("the key `{key}` stands twice"));
-        }
-        row.push((key, value(raw)?));
+    if let Some(key) = twice(entries.0.iter().map(|(key, _)| key.as_str())) {
+        return Err(format!("the key `{key}` stands twice"));
     }
-    Ok(row)
+    entries.0.into_iter().map(|(key, raw)| Ok((key, value(raw)?))).collect()
+}
+
+/// The first name that was there before.
+fn twice<'n>(mut names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let mut seen = HashSet::new();
+    names.find(|name| !seen.insert(*name))
 }
 
 fn descend<'a>(raw: &'a RawValue, path: &str) -> Option<&'a RawValue> {
@@ -181,8 +183,8 @@ fn csv(text: &str) -> std::result::Result<FileRows, String> {
     let mut records = csv_records(text)?.into_iter();
     let header = records.next().ok_or("the header line is missing")?;
     let names: Vec<String> = header.into_iter().map(Option::unwrap_or_default).collect();
-    if let Some(at) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
-        return Err(format!("the column `{}` stands twice in the header", names[at]));
+    if let Some(name) = twice(names.iter().map(String::as_str)) {
+        return Err(format!("the column `{name}` stands twice in the header"));
     }
     let mut out = FileRows::default();
     for (number, record) in records.enumerate() {
