@@ -88,6 +88,39 @@ fn replayed(name: &str) {
     eprintln!("{name}: {} files of the corpus, {tried} random inputs", inputs.len());
 }
 
+/// Inputs too long for the corpus, each of which once took a time that grew with its square.
+#[test]
+fn no_long_input_takes_a_second() {
+    let many =
+        |count: usize, line: &dyn Fn(usize) -> String| -> String { (0..count).map(line).collect() };
+    let plan = |steps: String| {
+        format!("name = \"p\"\nsource.url = \"sqlite:a\"\ntarget.url = \"sqlite:b\"\n{steps}")
+    };
+    for (what, target, text) in [
+        ("a wide header", "csv", many(20_000, &|at| format!("c{at},"))),
+        ("an object of many keys", "csv", {
+            format!("{{{}\"\":0}}", many(20_000, &|at| format!("\"c{at}\":1,")))
+        }),
+        ("a plan of many steps", "plan", {
+            plan(many(2_000, &|at| format!("[[step]]\nname = \"s{at}\"\nsql = \"${{x}}\"\n")))
+        }),
+        ("a plan of equal steps", "plan", {
+            plan("[[step]]\nname = \"s\"\nsql = \"\"\n".repeat(2_000))
+        }),
+        ("a deep plan", "plan", plan(format!("{}b = 1", "a.".repeat(200_000)))),
+        ("a deep document", "mapping_json", "[".repeat(200_000)),
+    ] {
+        let (_, target) = targets::TARGETS.iter().find(|(other, _)| *other == target).unwrap();
+        let took = (0..2).map(|_| {
+            let begun = Instant::now();
+            target(text.as_bytes());
+            begun.elapsed()
+        });
+        let took = took.min().unwrap();
+        assert!(took < SLOWEST, "{what} took {took:?}");
+    }
+}
+
 #[test]
 fn copy_text_is_a_row_or_an_error() {
     replayed("copy_text");
