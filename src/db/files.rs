@@ -1,6 +1,6 @@
 //! Rows of files, for seeds: JSON arrays, NDJSON, CSV. Values keep their exact text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -61,19 +61,29 @@ pub fn read(path: &Path, at: Option<&str>, wanted: &[String]) -> Result<FileRows
             .hint("Load the file into a table of the source and use a copy step."));
     }
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| failed("is not UTF-8".to_owned()))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    let found = match ending.to_ascii_lowercase().as_str() {
+    let mut found = parse(bytes, ending, at, wanted).map_err(failed)?;
+    let base = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    found.document.insert("$name".to_owned(), base.map_or(Value::Null, Value::Text));
+    Ok(found)
+}
+
+/// Understands what a file of this ending holds; apart from [`read`] so that fuzzing needs no files.
+#[doc(hidden)]
+pub fn parse(
+    bytes: Vec<u8>,
+    ending: &str,
+    at: Option<&str>,
+    wanted: &[String],
+) -> std::result::Result<FileRows, String> {
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    match ending.to_ascii_lowercase().as_str() {
         "json" => json(text, at, wanted),
         "ndjson" | "jsonl" => ndjson(text),
         "csv" => csv(text),
         _ => Err("the ending is none of .json, .ndjson, .csv".to_owned()),
-    };
-    let mut found = found.map_err(failed)?;
-    let base = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    found.document.insert("$name".to_owned(), base.map_or(Value::Null, Value::Text));
-    Ok(found)
+    }
 }
 
 /// Object entries in file order, each value as its own text.
@@ -133,14 +143,16 @@ fn ndjson(text: &str) -> std::result::Result<FileRows, String> {
 
 fn object(text: &str) -> std::result::Result<Vec<(String, Value)>, String> {
     let entries: Entries<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let mut row: Vec<(String, Value)> = Vec::with_capacity(entries.0.len());
-    for (key, raw) in entries.0 {
-        if row.iter().any(|(other, _)| *other == key) {
-            return Err(format!("the key `{key}` stands twice"));
-        }
-        row.push((key, value(raw)?));
+    if let Some(key) = twice(entries.0.iter().map(|(key, _)| key.as_str())) {
+        return Err(format!("the key `{key}` stands twice"));
     }
-    Ok(row)
+    entries.0.into_iter().map(|(key, raw)| Ok((key, value(raw)?))).collect()
+}
+
+/// The first name that was there before.
+fn twice<'n>(mut names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let mut seen = HashSet::new();
+    names.find(|name| !seen.insert(*name))
 }
 
 fn descend<'a>(raw: &'a RawValue, path: &str) -> Option<&'a RawValue> {
@@ -171,8 +183,8 @@ fn csv(text: &str) -> std::result::Result<FileRows, String> {
     let mut records = csv_records(text)?.into_iter();
     let header = records.next().ok_or("the header line is missing")?;
     let names: Vec<String> = header.into_iter().map(Option::unwrap_or_default).collect();
-    if let Some(at) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
-        return Err(format!("the column `{}` stands twice in the header", names[at]));
+    if let Some(name) = twice(names.iter().map(String::as_str)) {
+        return Err(format!("the column `{name}` stands twice in the header"));
     }
     let mut out = FileRows::default();
     for (number, record) in records.enumerate() {

@@ -28,6 +28,34 @@ impl Span {
     }
 }
 
+/// Where each line of a text begins, found once: a plan may have very many of them.
+pub struct Lines {
+    starts: Vec<usize>,
+    end: usize,
+}
+
+impl Lines {
+    /// Looks through the text.
+    pub fn new(text: &str) -> Lines {
+        let after = text.match_indices('\n').map(|(at, _)| at + 1);
+        Lines { starts: std::iter::once(0).chain(after).collect(), end: text.len() }
+    }
+
+    /// The 1-based line of a span's start.
+    pub fn line(&self, span: Span) -> usize {
+        self.starts.partition_point(|start| *start <= span.start)
+    }
+
+    /// The whole of a 1-based line, without its end.
+    pub fn span(&self, line: usize) -> Span {
+        let start = |line: usize| self.starts.get(line).copied();
+        Span {
+            start: start(line.saturating_sub(1)).unwrap_or(self.end),
+            end: start(line).map_or(self.end, |next| next - 1),
+        }
+    }
+}
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -99,5 +127,15 @@ mod tests {
         assert_eq!(Span { start: 0, end: 1 }.line_and_column(text), (1, 1));
         assert_eq!(Span { start: 6, end: 7 }.line_and_column(text), (2, 4));
         assert_eq!(Span { start: 999, end: 999 }.line_and_column(text), (3, 1));
+        let lines = Lines::new(text);
+        for start in 0..=text.len() {
+            let span = Span { start, end: start };
+            let before = &text.as_bytes()[..start];
+            assert_eq!(lines.line(span), before.iter().filter(|byte| **byte == b'\n').count() + 1);
+        }
+        assert_eq!(lines.span(1), Span { start: 0, end: 1 });
+        assert_eq!(lines.span(2), Span { start: 2, end: 9 });
+        assert_eq!(lines.span(3), Span { start: 10, end: 10 });
+        assert_eq!(lines.span(4), Span { start: 10, end: 10 });
     }
 }

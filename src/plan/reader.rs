@@ -277,7 +277,15 @@ pub fn constant(node: &Node<'_>, findings: &Findings) -> Option<Constant> {
         DeValue::Datetime(time) => Constant::Time(time.to_string()),
         DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(value) => Constant::Int(value),
-            Err(_) => Constant::Number(integer.as_str().to_owned()),
+            // The digits say what the number is only where they are decimal.
+            Err(_) if integer.radix() == 10 => {
+                Constant::Number(integer.as_str().trim_start_matches('+').to_owned())
+            }
+            Err(_) => {
+                let help = "write it with decimal digits".to_owned();
+                findings.error(span(node), "this is more than 64 bits hold", Some(help));
+                return None;
+            }
         },
         DeValue::Float(float) => {
             let text = float.as_str().trim_start_matches('+').to_owned();

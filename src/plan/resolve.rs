@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Findings, Severity, Span, nearest};
+use super::diagnostic::{Diagnostic, Findings, Lines, Severity, Span, nearest};
 use super::reader::{Node, Reader, span, string};
 use super::{Consistency, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables};
 use crate::mapping::{JsonShape, Rule, each_rule};
@@ -71,7 +71,8 @@ pub fn parse(text: String, path: &Path, options: &LoadOptions<'_>) -> Result<Loa
     let findings = Findings::default();
     let plan = match DeTable::parse(&text) {
         Ok(tree) => {
-            Resolver { findings: &findings, text: &text, path, options }.plan(tree.get_ref())
+            let lines = Lines::new(&text);
+            Resolver { findings: &findings, text: &text, lines, path, options }.plan(tree.get_ref())
         }
         Err(error) => {
             let place = error.span().map_or(Span { start: 0, end: 0 }, Span::from);
@@ -89,6 +90,7 @@ pub fn parse(text: String, path: &Path, options: &LoadOptions<'_>) -> Result<Loa
 struct Resolver<'a> {
     findings: &'a Findings,
     text: &'a str,
+    lines: Lines,
     path: &'a Path,
     options: &'a LoadOptions<'a>,
 }
@@ -114,8 +116,9 @@ impl Resolver<'_> {
         let throttle = reader
             .take("throttle")
             .map_or_else(ThrottleSpec::default, |node| tables::throttle(node, self.findings));
-        let protect = self.many(reader.take("protect"), |inner| tables::protect(inner, self.text));
-        let checks = self.many(reader.take("check"), |inner| tables::check(inner, self.text));
+        let protect =
+            self.many(reader.take("protect"), |inner| tables::protect(inner, &self.lines));
+        let checks = self.many(reader.take("check"), |inner| tables::check(inner, &self.lines));
         let mut all = self.steps(reader.take("step"), &defaults);
         reader.finish();
         self.references(&mut all);
@@ -235,7 +238,7 @@ impl Resolver<'_> {
             url,
             schema: written.as_ref().and_then(|written| written.schema.clone()),
             consistency: written.map_or(Consistency::Batch, |written| written.consistency),
-            line: place.line_and_column(self.text).0,
+            line: self.lines.line(place),
         })
     }
 
@@ -270,7 +273,7 @@ impl Resolver<'_> {
             _ => Vec::new(),
         };
         for (reader, item) in tables::list(node, self.findings).into_iter().zip(items) {
-            if let Some(step) = steps::step(reader, defaults, self.text) {
+            if let Some(step) = steps::step(reader, defaults, &self.lines) {
                 steps::misplaced(&step, item, self.findings);
                 out.push(step);
             }
@@ -279,19 +282,12 @@ impl Resolver<'_> {
         out
     }
 
-    fn line(&self, line: usize) -> Span {
-        let start: usize =
-            self.text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-        let end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
-        Span { start, end }
-    }
-
     fn unique<'n>(&self, what: &str, names: impl Iterator<Item = (&'n str, usize)>) {
         let mut seen: HashMap<&str, usize> = HashMap::new();
         for (name, line) in names {
             if let Some(first) = seen.insert(name, line) {
                 let message = format!("the {what} `{name}` stands twice, first in line {first}");
-                self.findings.error(self.line(line), message, None);
+                self.findings.error(self.lines.span(line), message, None);
             }
         }
     }
@@ -336,7 +332,7 @@ impl Resolver<'_> {
                 }
             });
             for (message, help) in problems {
-                self.findings.error(self.line(line), message, help);
+                self.findings.error(self.lines.span(line), message, help);
             }
         }
     }
@@ -362,7 +358,7 @@ impl Resolver<'_> {
             };
             if let Some(message) = message {
                 let help = "list the column under `except`, or say allow_inserts = true".to_owned();
-                self.findings.error(self.line(step.line), message, Some(help));
+                self.findings.error(self.lines.span(step.line), message, Some(help));
             }
         }
     }
@@ -379,7 +375,7 @@ impl Resolver<'_> {
             if trimmed.contains("${") && !is_url && !trimmed.starts_with('#') {
                 let help = "variables work in url and in [vars] only".to_owned();
                 self.findings.warning(
-                    self.line(at + 1),
+                    self.lines.span(at + 1),
                     "`${…}` is not filled in here",
                     Some(help),
                 );

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use toml::de::DeValue;
 
-use super::diagnostic::Findings;
+use super::diagnostic::{Findings, Lines};
 use super::reader::{Node, Reader, constant, span, strings, wrong_type};
 use super::rules;
 use super::{
@@ -62,7 +62,7 @@ pub fn options(reader: &mut Reader<'_, '_>, base: &Options) -> Options {
 }
 
 /// Reads one `[[step]]`.
-pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, text: &str) -> Option<Step> {
+pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, lines: &Lines) -> Option<Step> {
     let place = reader.span;
     let findings = reader.findings();
     let name = reader.required_string("name");
@@ -106,7 +106,7 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, text: &str) -> Optio
     reader.finish();
     let (name, kind) = name.zip(bound)?;
     let checksum = checksum(&kind, &options);
-    let line = place.line_and_column(text).0;
+    let line = lines.line(place);
     Some(Step { name, kind, expect, options, line, checksum })
 }
 

@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::diagnostic::Findings;
+use super::diagnostic::{Findings, Lines};
 use super::reader::{Node, Reader, constant, span, wrong_type};
 use super::{Check, CheckValue, Consistency, Protect, ThrottleSpec, When};
 
@@ -55,7 +55,9 @@ fn rate(reader: &mut Reader<'_, '_>) -> Option<f64> {
     let findings = reader.findings();
     let node = reader.take("batches_per_second")?;
     let rate: Option<f64> = match node.get_ref() {
-        DeValue::Integer(integer) => integer.as_str().parse().ok(),
+        DeValue::Integer(integer) => {
+            i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|rate| rate as f64)
+        }
         DeValue::Float(float) => float.as_str().parse().ok(),
         other => {
             wrong_type(findings, span(node), "a number", other);
@@ -83,7 +85,7 @@ pub fn list<'a, 'i>(node: &'a Node<'i>, findings: &'a Findings) -> Vec<Reader<'a
 }
 
 /// Reads one `[[protect]]`.
-pub fn protect(mut reader: Reader<'_, '_>, text: &str) -> Option<Protect> {
+pub fn protect(mut reader: Reader<'_, '_>, lines: &Lines) -> Option<Protect> {
     let place = reader.span;
     let table = reader.required_string("table");
     let rows = reader.number("rows", 0, i64::MAX as u64);
@@ -93,12 +95,12 @@ pub fn protect(mut reader: Reader<'_, '_>, text: &str) -> Option<Protect> {
     };
     let allow_inserts = reader.boolean("allow_inserts").unwrap_or(false);
     reader.finish();
-    let line = place.line_and_column(text).0;
+    let line = lines.line(place);
     Some(Protect { table: table?, rows, except, allow_inserts, line })
 }
 
 /// Reads one `[[check]]`.
-pub fn check(mut reader: Reader<'_, '_>, text: &str) -> Option<Check> {
+pub fn check(mut reader: Reader<'_, '_>, lines: &Lines) -> Option<Check> {
     let place = reader.span;
     let findings = reader.findings();
     let name = reader.required_string("name");
@@ -116,7 +118,7 @@ pub fn check(mut reader: Reader<'_, '_>, text: &str) -> Option<Check> {
         findings.warning(place, "`warn_over` is above `fail_over` and never warns", None);
     }
     reader.finish();
-    let line = place.line_and_column(text).0;
+    let line = lines.line(place);
     let (name, (sql, expected)) = name.zip(sql.zip(expected))?;
     Some(Check { name, sql, expected, when, warn_over, fail_over, line })
 }

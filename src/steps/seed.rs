@@ -1,6 +1,6 @@
 //! The rows of a `seed`: files and rows of the plan, gathered before they are bound.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::db::files::{self, FileRows};
@@ -72,8 +72,9 @@ pub fn load(seed: &Seed, dir: &Path) -> Result<SeedRows> {
             }
         }
     }
+    let mut seen = HashSet::new();
     for (name, _) in out.files.iter().flat_map(|file| &file.rows).flatten() {
-        if !out.columns.iter().any(|column| column.name == *name) {
+        if seen.insert(name.as_str()) {
             out.columns.push(column(name));
         }
     }

@@ -15,6 +15,7 @@ mod corpora;
 mod digital_health;
 mod endings;
 mod faults;
+mod fuzz;
 mod join;
 mod keyset;
 mod kill;

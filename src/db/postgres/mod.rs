@@ -1,7 +1,8 @@
 //! PostgreSQL: connecting, and the sessions that come of it.
 
 mod catalog;
-mod copy_text;
+#[doc(hidden)]
+pub mod copy_text;
 mod error;
 mod relay;
 mod session;

@@ -21,6 +21,12 @@ pub(super) fn store(
         Value::Number(text) if !to_text => number(&text, to, mode)?,
         Value::Text(text) => Value::Text(text),
         Value::Json(text) => Value::Text(text),
+        Value::Typed(..) if affinity == Affinity::Json => {
+            // The column holds documents: a date in it is a JSON string, as PostgreSQL makes it.
+            let mut text = String::new();
+            value.write_json(&mut text);
+            Value::Text(text)
+        }
         Value::Typed(_, text) => Value::Text(text),
         Value::Int(_) | Value::Float(_) if !to_text => value,
         other => Value::Text(other.to_text().unwrap_or_default()),

@@ -248,6 +248,18 @@ fn sqlite_never_changes_a_value_silently() {
 }
 
 #[test]
+fn a_date_or_uuid_in_a_sqlite_json_column_is_a_document() {
+    table(
+        fit,
+        &[
+            (typed(Uuid, "a0eebc99"), "JSON", Some("\"a0eebc99\"")),
+            (typed(Timestamp, "2024-01-31 10:00:00"), "JSON", Some("\"2024-01-31T10:00:00\"")),
+            (typed(Opaque, "2024"), "JSON", Some("\"2024\"")),
+        ],
+    );
+}
+
+#[test]
 fn sqlite_values_are_read_by_convention() {
     let bool = Kind::Dynamic(Affinity::Bool);
     assert_eq!(interpret(Value::Int(1), &bool), Ok(Value::Bool(true)));

@@ -142,6 +142,7 @@ pub(super) fn assign(select: &Select<'_>, rule: &BoundRule, to: &ColumnType) -> 
             })
         }
         BoundRule::Object { .. } | BoundRule::Array(_) => json(select, rule),
+        BoundRule::Uuid(_) if affinity == Affinity::Json => json(select, rule),
         BoundRule::Uuid(parts) => uuid(select, rule, parts),
         rule => Err(outside(rule)),
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::mapping::Constant;
 
 fn load(text: &str) -> Result<Loaded, PlanError> {
     let vars = |name: &str| (name == "SET").then(|| "sqlite:set.db".to_owned());
@@ -94,6 +95,28 @@ fn a_step_keeps_its_checksum_under_free_changes() {
     assert_eq!(sum("", "t"), sum("workers = 3\nbatch_rows = 9\nretries = 1", "t"));
     assert_ne!(sum("", "t"), sum("", "u"));
     assert_ne!(sum("", "t"), sum("where = \"x\"", "t"));
+}
+
+#[test]
+fn numbers_in_other_bases_are_the_numbers_they_say() {
+    let with = |value: &str| {
+        load(&format!(
+            "{HEAD}[throttle]\nbatches_per_second = 0x10\n[[step]]\nname = \"s\"\ncopy = \"o\"\n\
+             into = \"t\"\n[step.columns]\na = {{ value = {value} }}\n"
+        ))
+    };
+    let constant = |value: &str| {
+        let plan = with(value).unwrap().plan;
+        assert_eq!(plan.throttle.batches_per_second, Some(16.0));
+        plan.steps[0].kind.mapping().unwrap().columns[0].1.clone()
+    };
+    assert_eq!(constant("0x10"), Rule::Value(Constant::Int(16)));
+    let many = "18446744073709551616";
+    assert_eq!(constant(many), Rule::Value(Constant::Number(many.into())));
+    assert_eq!(constant(&format!("+{many}")), Rule::Value(Constant::Number(many.into())));
+    for more in ["0x10000000000000000", "0xFFFFFFFFFFFFFFFF", "[0o7777777777777777777777]"] {
+        assert!(with(more).is_err(), "{more} is not its digits read as decimal ones");
+    }
 }
 
 #[test]
