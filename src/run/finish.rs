@@ -1,5 +1,7 @@
 //! The end of a command: proof, the run's state, rollback, the before/after table.
 
+use tokio_util::sync::CancellationToken;
+
 use super::start::{self, Started};
 use super::{Outcome, Runner, TableCounts, rollback};
 use crate::db::{Access, Session, count};
@@ -10,6 +12,9 @@ use crate::ledger::history::StepRecord;
 use crate::plan::When;
 use crate::sql::TableName;
 use crate::verify::{checks, protect};
+
+/// Tries to write down how the run ended, after the first.
+const CLOSE_RETRIES: u32 = 3;
 
 async fn session(started: &Started, label: &str) -> Result<Box<dyn Session>> {
     let label = format!("{}/{label}", started.context.plan.name);
@@ -98,28 +103,18 @@ async fn counts_hold(
 
 /// Writes down how the run ended; takes it back if the plan says so.
 pub async fn close(runner: &Runner, started: &mut Started, result: Result<u8>) -> Result<u8> {
-    let mut session = match session(started, "close").await {
-        Ok(session) => session,
-        // The target is away: the ledger keeps saying `running`, and the next run resumes.
-        Err(_) => return result,
-    };
     let ledger = started.context.ledger.clone();
-    let (state, error, finished) = match &result {
-        Ok(0) if steps_left(started).await? > 0 => ("stopped", None, false),
-        Ok(0) => ("done", None, true),
-        Ok(_) => ("differs", None, true),
-        Err(error) => match error.kind {
-            Kind::Held => return result,
-            Kind::Interrupted(_) => ("stopped", None, false),
-            Kind::Differs => ("differs", Some(error.to_string()), false),
-            _ => ("failed", Some(error.to_string()), false),
-        },
-    };
-    crate::fail::point("closing");
-    ledger.set_run(session.as_mut(), state, error.clone(), finished).await?;
-    crate::fail::point("closed");
-    ledger.log(session.as_mut(), "run_ended", &format!("{{\"state\":\"{state}\"}}")).await?;
-    drop(session);
+    if result.as_ref().is_err_and(|error| error.kind == Kind::Held) {
+        return result;
+    }
+    let mut retries =
+        Retries::new(&started.context.emitter, &CancellationToken::new(), "close", CLOSE_RETRIES);
+    while let Err(error) = write_down(started, &result).await {
+        if let Err(error) = retries.after(error, None).await {
+            // The ledger keeps saying `running`, and the next run resumes.
+            return result.and(Err(error));
+        }
+    }
     let failure = match &result {
         Ok(3) => Some(Error::differs("a check, a count or a protected table differs")),
         Err(error) => Some(error.clone()),
@@ -135,6 +130,26 @@ pub async fn close(runner: &Runner, started: &mut Started, result: Result<u8>) -
         roll_back(runner, started).await?;
     }
     result
+}
+
+/// How the run ended, in the ledger.
+async fn write_down(started: &Started, result: &Result<u8>) -> Result<()> {
+    let (state, error, finished) = match result {
+        Ok(0) if steps_left(started).await? > 0 => ("stopped", None, false),
+        Ok(0) => ("done", None, true),
+        Ok(_) => ("differs", None, true),
+        Err(error) => match error.kind {
+            Kind::Interrupted(_) => ("stopped", None, false),
+            Kind::Differs => ("differs", Some(error.to_string()), false),
+            _ => ("failed", Some(error.to_string()), false),
+        },
+    };
+    let mut session = session(started, "close").await?;
+    let ledger = &started.context.ledger;
+    crate::fail::point("closing");
+    ledger.set_run(session.as_mut(), state, error, finished).await?;
+    crate::fail::point("closed");
+    ledger.log(session.as_mut(), "run_ended", &format!("{{\"state\":\"{state}\"}}")).await
 }
 
 /// Says in the ledger that this process is gone, so that nobody waits for it.

@@ -77,7 +77,9 @@ impl PgSession {
         match access {
             // A reader may hold a snapshot open for as long as the run takes.
             Access::Read => script.push_str("SET default_transaction_read_only = on;"),
-            Access::Write | Access::Look => script.push_str(&format!(
+            // Looks at the plan's steps in one transaction, while the source counts its rows.
+            Access::Look => {}
+            Access::Write => script.push_str(&format!(
                 "SET idle_in_transaction_session_timeout = {};",
                 patience.as_millis().min(i32::MAX as u128)
             )),
