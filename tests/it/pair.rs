@@ -4,7 +4,7 @@ use crate::common::{Postgres, World};
 
 const TABLES: &str =
     "CREATE TABLE t (id integer PRIMARY KEY, name text CHECK (name <> 'bad'), data text);
-    CREATE TABLE marks (n integer);";
+    CREATE TABLE marks (n integer); CREATE TABLE seeds (id integer PRIMARY KEY, v text);";
 
 pub fn source_sql(rows: u32) -> String {
     let rows: Vec<String> =

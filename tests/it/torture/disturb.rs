@@ -100,12 +100,12 @@ pub fn attempt(pair: &Pair, proxies: &Proxies, random: &mut Random, tally: &Tall
     }
     let mut command = pair.world.command(&arguments);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
-    let what = random.below(8);
+    let what = random.below(10);
     let point = format!("{}:{}", random.pick(POINTS), 1 + random.below(12));
     if what == 0 && cfg!(debug_assertions) {
         command.env("TABLELIFT_FAIL_POINT", &point);
     }
-    if what == 1 {
+    if [1, 8, 9].contains(&what) {
         proxies.arm(random);
     }
     let landed_before = proxies.landed();

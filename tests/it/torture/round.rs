@@ -41,6 +41,7 @@ pub struct Round {
     expected: BTreeMap<i64, String>,
     bad: Vec<i64>,
     update: bool,
+    seed_step: bool,
     before: Vec<String>,
 }
 
@@ -50,7 +51,9 @@ impl Round {
         let mut random = Random::new(seed);
         let (source_pg, target_pg) = (random.chance(50), random.chance(60));
         let pair = Pair::new(0, source_pg, target_pg);
-        let update = random.chance(40);
+        let (update, seed_step) = (random.chance(40), random.chance(30));
+        // Without a key the rows go in one transaction, in which none can be refused.
+        let keyless = source_pg && random.chance(15);
         let (mut expected, mut bad) = (BTreeMap::new(), Vec::new());
         let rows = 30 + random.below(1200);
         let mut values = Vec::new();
@@ -61,7 +64,7 @@ impl Round {
             }
             let text = *random.pick(TEXTS);
             let null = random.chance(10);
-            let name = if random.chance(1) { "bad" } else { "good" };
+            let name = if random.chance(1) && !keyless { "bad" } else { "good" };
             let value = if null { "NULL".to_owned() } else { format!("'{text}'") };
             values.push(format!("({id}, '{name}', {value})"));
             if name == "bad" {
@@ -77,6 +80,9 @@ impl Round {
             expected.insert(id, format!("{id}|{name}|{held}"));
         }
         bad.sort_unstable();
+        if keyless {
+            psql(&pair.source, "ALTER TABLE s DROP CONSTRAINT s_pkey");
+        }
         expected.insert(7, "7|mine|kept".to_owned());
         let insert = format!("INSERT INTO s VALUES {}", values.join(","));
         match source_pg {
@@ -90,8 +96,18 @@ impl Round {
         }
         let mut urls = (pair.source.clone(), pair.target.clone());
         let proxies = Proxies::before(&mut urls.0, &mut urls.1);
-        let mut round =
-            Round { seed, random, proxies, expected, bad, update, before: Vec::new(), pair, urls };
+        let mut round = Round {
+            seed,
+            random,
+            proxies,
+            expected,
+            bad,
+            update,
+            seed_step,
+            before: Vec::new(),
+            pair,
+            urls,
+        };
         round.before = round.rows();
         round
     }
@@ -120,6 +136,14 @@ impl Round {
                 "[[step]]\nname = \"touch\"\nupdate = \"t\"\nwhere = \"id < 0\"\n\
                  [step.set]\ndata = { value = \"touched\" }\n",
             );
+        }
+        if self.seed_step {
+            let rows: Vec<String> =
+                (1..=40).map(|n| format!("{{ id = {n}, v = \"s{n}\" }}")).collect();
+            text.push_str(&format!(
+                "[[step]]\nname = \"seeds\"\nrows = [{}]\ninto = \"seeds\"\n",
+                rows.join(", ")
+            ));
         }
         self.pair.world.write("p.toml", &text);
     }
@@ -237,6 +261,8 @@ impl Round {
         rejected.sort();
         assert_eq!(rejected, wanted, "seed {seed}");
         tally.add("rejected rightly", bad as u64);
+        let seeds = self.pair.rows("SELECT count(*) FROM seeds");
+        assert_eq!(seeds, [if self.seed_step { "40" } else { "0" }], "seed {seed}: seeds");
         let marks = self.pair.rows("SELECT count(*) FROM marks");
         assert_eq!(marks, ["1"], "seed {seed}: the sql step ran once");
     }
