@@ -9,7 +9,7 @@ use crate::pair::{Pair, plan};
 use crate::random::Random;
 
 /// Every named point of a run, some at a later hit: the first, a middle and the last batch.
-const POINTS: &[&str] = &[
+pub const POINTS: &[&str] = &[
     "lease_taken",
     "baseline_taken",
     "sql_ran",
@@ -38,7 +38,7 @@ const POINTS: &[&str] = &[
 ];
 
 /// Points that only a run with refused rows comes to.
-const REJECT_POINTS: &[&str] = &["piece_refused", "piece_refused:2", "rejects_written"];
+pub const REJECT_POINTS: &[&str] = &["piece_refused", "piece_refused:2", "rejects_written"];
 
 /// Points of a rollback, of a run with copied, updated and rejected rows.
 const UNDO_POINTS: &[&str] = &[

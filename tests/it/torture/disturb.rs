@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{psql, ran};
 use crate::faults::proxy::{At, Fault, Plan, Proxy};
+use crate::kill::{POINTS, REJECT_POINTS};
 use crate::pair::Pair;
 use crate::random::Random;
 
@@ -68,29 +69,6 @@ pub fn restart(server: &str, tally: &Tally) {
     tally.add("server restarts", 1);
 }
 
-const POINTS: &[&str] = &[
-    "lease_taken",
-    "baseline_taken",
-    "sql_ran",
-    "chunks_stored",
-    "fetched",
-    "claimed",
-    "begun",
-    "guarded",
-    "mapped",
-    "half_written",
-    "written",
-    "piece_refused",
-    "rejects_written",
-    "before_commit",
-    "after_commit",
-    "emitted",
-    "chunk_done",
-    "step_done",
-    "verify",
-    "closing",
-];
-
 /// Runs the plan once while something happens to it; its exit code, `None` when it was killed.
 pub fn attempt(pair: &Pair, proxies: &Proxies, random: &mut Random, tally: &Tally) {
     tally.add("attempts", 1);
@@ -101,7 +79,9 @@ pub fn attempt(pair: &Pair, proxies: &Proxies, random: &mut Random, tally: &Tall
     let mut command = pair.world.command(&arguments);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let what = random.below(10);
-    let point = format!("{}:{}", random.pick(POINTS), 1 + random.below(12));
+    let points: Vec<&str> = POINTS.iter().chain(REJECT_POINTS).copied().collect();
+    let name = random.pick(&points).split(':').next().unwrap();
+    let point = format!("{name}:{}", 1 + random.below(12));
     if what == 0 && cfg!(debug_assertions) {
         command.env("TABLELIFT_FAIL_POINT", &point);
     }
