@@ -162,7 +162,8 @@ fn shape(feed: &mut Feed<'_>, depth: usize) -> JsonShape {
 
 fn rule(feed: &mut Feed<'_>, depth: usize) -> Rule {
     let below = |feed: &mut Feed<'_>| Box::new(rule(feed, depth + 1));
-    match feed.below(if depth > 4 { 3 } else { 14 }) {
+    // Outermost, every second rule folds.
+    match feed.below([24, 14, 14, 14, 14].get(depth).copied().unwrap_or(3)) {
         0 | 1 => Rule::Column((*feed.pick(&NAMES)).to_owned()),
         2 => Rule::Value(constant(feed)),
         3 => Rule::First(rules(feed, depth)),
