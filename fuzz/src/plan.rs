@@ -1,8 +1,10 @@
 //! Plan files: any text is a plan or a list of findings that can be shown. Nothing is connected.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tablelift::db::Database;
 use tablelift::mapping::{Constant, Rule, each_rule};
 use tablelift::plan::resolve::{LoadOptions, parse};
 use tablelift::plan::{CheckValue, Diagnostic, Plan, SeedSource, StepKind};
@@ -25,6 +27,10 @@ pub fn run(data: &[u8]) {
         Ok(loaded) => {
             shown(text, &loaded.warnings);
             sound(&loaded.plan);
+            for end in [&loaded.plan.source, &loaded.plan.target] {
+                // This understands the URL and connects to nothing.
+                let _ = Database::open(end, &loaded.plan.dir, Duration::from_secs(1));
+            }
             assert_eq!(loaded.plan.text, text);
         }
         Err(error) => {
