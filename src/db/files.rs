@@ -203,7 +203,7 @@ fn csv(text: &str) -> std::result::Result<FileRows, String> {
 }
 
 fn csv_records(text: &str) -> std::result::Result<Vec<Vec<Option<String>>>, String> {
-    let mut records = Vec::new();
+    let mut records: Vec<Vec<Option<String>>> = Vec::new();
     let mut record: Vec<Option<String>> = Vec::new();
     let mut field: Option<String> = None;
     let mut quoted = false;
@@ -228,8 +228,10 @@ fn csv_records(text: &str) -> std::result::Result<Vec<Vec<Option<String>>>, Stri
             ',' => record.push(field.take()),
             '\r' if letters.peek() == Some(&'\n') => {}
             '\n' => {
-                // An empty line is no record.
-                if !record.is_empty() || field.is_some() {
+                // An empty line is no record, but for a file of one column: there PostgreSQL
+                // writes NULL so, and a row must not vanish.
+                let null = records.first().is_some_and(|header| header.len() == 1);
+                if !record.is_empty() || field.is_some() || null {
                     record.push(field.take());
                     records.push(std::mem::take(&mut record));
                 }
@@ -262,6 +264,18 @@ mod tests {
         assert!(csv("a,b\n1").is_err());
         assert!(csv("a\n\"x").is_err());
         assert!(csv("a,a\n1,2").is_err());
+    }
+
+    #[test]
+    fn an_empty_line_of_a_one_column_file_is_null() {
+        let values = |text: &str| -> Vec<Value> {
+            csv(text).unwrap().rows.into_iter().map(|mut row| row.remove(0).1).collect()
+        };
+        let one = Value::Text("1".into());
+        assert_eq!(values("a\n1\n\n1\n"), [one.clone(), Value::Null, one.clone()]);
+        assert_eq!(values("a\r\n\r\n1"), [Value::Null, one.clone()]);
+        assert_eq!(values("\n\na\n1\n\n"), [one.clone(), Value::Null]);
+        assert_eq!(values("a,b\n\n1,2\n\n"), [one]);
     }
 
     #[test]
