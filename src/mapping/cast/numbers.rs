@@ -33,7 +33,7 @@ impl Decimal {
         if plain.is_empty() || !plain.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let exponent: i64 = exponent.parse::<i64>().ok().filter(|e| e.abs() < 1 << 40)?;
+        let exponent: i64 = exponent.parse::<i64>().ok().filter(|e| e.unsigned_abs() < 1 << 40)?;
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         if !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
             return None;

@@ -63,6 +63,15 @@ const TYPES: &[&str] = &[
 ];
 
 #[test]
+fn the_lowest_exponent_is_out_of_range_and_no_panic() {
+    for word in ["1e-9223372036854775808", "1e9223372036854775807", "0e-9223372036854775808"] {
+        assert!(fit(number(word), &ty("numeric"), true).is_err());
+        assert!(cast(text(word), &ty("numeric"), true).is_err());
+        assert!(cast(text(word), &ty("bigint"), true).is_err());
+    }
+}
+
+#[test]
 fn no_text_makes_a_conversion_panic() {
     let mut state = 1_u64;
     let mut below = |n: usize| {
