@@ -54,17 +54,32 @@ pub async fn cut(
     };
     let size = ranged.div_ceil(pieces);
     let names = key.names();
-    // One pass over the key's index gives every boundary and the highest key.
-    let select = format!(
-        "SELECT {} FROM (SELECT {}, row_number() OVER (ORDER BY {}) AS tablelift_n FROM {}) q \
-         WHERE q.tablelift_n % {size} = 0 OR q.tablelift_n = {ranged} ORDER BY q.tablelift_n",
-        dialect.key_list("q", &names),
-        key.list("s"),
-        key.list("s"),
+    let mut bounds = Vec::new();
+    if pieces > 1 {
+        // One pass over the key's index gives the boundaries between chunks.
+        let select = format!(
+            "SELECT {} FROM (SELECT {}, row_number() OVER (ORDER BY {}) AS tablelift_n FROM {}) q \
+             WHERE q.tablelift_n % {size} = 0 ORDER BY q.tablelift_n",
+            dialect.key_list("q", &names),
+            key.list("s"),
+            key.list("s"),
+            source.from_where(&not_null),
+        );
+        bounds = session.rows(&Statement::new(select)).await?;
+    }
+    // Asked for last and by itself: rows that were deleted since the count, or came since the
+    // boundaries, must not leave the end of the table in no chunk.
+    let backwards: Vec<String> =
+        names.iter().map(|name| format!("s.{} DESC", crate::sql::quote(name))).collect();
+    let highest = format!(
+        "SELECT {} FROM {} ORDER BY {} LIMIT 1",
+        dialect.key_list("s", &names),
         source.from_where(&not_null),
+        backwards.join(", "),
     );
+    bounds.extend(session.rows(&Statement::new(highest)).await?);
     let mut after: Option<Key> = None;
-    for row in session.rows(&Statement::new(select)).await? {
+    for row in bounds {
         let upto = key_of(dialect.flavor(), &row, &source.name)?;
         if after.as_ref() == Some(&upto) {
             continue;

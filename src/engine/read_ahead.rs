@@ -175,7 +175,7 @@ fn select(
 }
 
 /// Makes the session see the run's one moment.
-async fn join_snapshot(session: &mut dyn Session, snapshot: &str) -> Result<()> {
+pub async fn join_snapshot(session: &mut dyn Session, snapshot: &str) -> Result<()> {
     let literal = session.dialect().text_literal(snapshot);
     session.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     session.execute(&Statement::new(format!("SET TRANSACTION SNAPSHOT {literal}"))).await?;

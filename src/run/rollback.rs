@@ -323,6 +323,10 @@ impl Undo<'_> {
                     .ledger
                     .moved_of_batch(session, &self.record.step, batch.chunk, batch.seq)
                     .await?;
+                if (keys.len() as u64) < batch.inserted {
+                    // Source rows without a key have none to be remembered by.
+                    return Ok(vec!["1 = 1".to_owned()]);
+                }
                 Ok(keys
                     .chunks(200)
                     .map(|part| {

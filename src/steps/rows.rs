@@ -145,7 +145,14 @@ impl<'a> RowStep<'a> {
         }
         let is_update = matches!(self.step.kind, StepKind::Update(_));
         let session = if is_update { self.target.as_mut() } else { self.source.as_mut() };
-        cut(session, &bound.job.source, self.workers, self.step.options.batch_rows).await
+        if let Some(snapshot) = self.context.snapshot.as_ref().filter(|_| !is_update) {
+            // The cut is of the moment that the readers will see.
+            engine::read_ahead::join_snapshot(session, snapshot).await?;
+        }
+        let cut =
+            cut(session, &bound.job.source, self.workers, self.step.options.batch_rows).await?;
+        session.rollback().await;
+        Ok(cut)
     }
 
     /// Compares one count with the plan's; differing ones are events and exit code 3.

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::ran;
+use crate::join::wait_for_batches;
 use crate::pair::{Pair, plan};
 
 const ROWS: u32 = 600;
@@ -31,7 +32,7 @@ fn signalled(pair: &Pair, before: &[&str], signals: &[&str]) -> Option<i32> {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).current_dir(pair.world.dir.path());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    wait_for_batches(pair, 2);
     for signal in signals {
         let sent =
             Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();

@@ -79,6 +79,41 @@ fn a_run_whose_rollback_was_begun_does_not_go_on() {
 }
 
 #[test]
+fn a_copy_of_a_table_without_a_key_is_taken_back() {
+    for postgres in [false, true] {
+        let (world, database) = (World::new(), postgres.then(Postgres::new));
+        let sql = "CREATE TABLE s (id integer, v text); INSERT INTO s VALUES (1, 'a'), (2, 'b'), (NULL, 'c'); \
+                   CREATE TABLE t (id integer, v text, w integer PRIMARY KEY); INSERT INTO t VALUES (0, 'mine', 0);";
+        let url = match &database {
+            Some(database) => {
+                database.sql(sql);
+                database.url.clone()
+            }
+            None => {
+                world.sqlite("t.db", sql);
+                "sqlite:t.db".to_owned()
+            }
+        };
+        world.write(
+            "p.toml",
+            &format!(
+                "name = \"rb\"\n[source]\nurl = \"{url}\"\n[target]\nurl = \"{url}\"\n\
+                 [[step]]\nname = \"copy\"\ncopy = \"s\"\ninto = \"t\"\n[step.columns]\n\
+                 id = \"id\"\nv = \"v\"\nw = {{ sql = \"coalesce(id, 9)\" }}\n"
+            ),
+        );
+        world.run(&["run", "p.toml"]).ok();
+        world.run(&["rollback", "p.toml", "--yes"]).ok();
+        let ask = "SELECT id, v, w FROM t";
+        let rows = match &database {
+            Some(database) => database.rows(ask),
+            None => world.sqlite_rows("t.db", ask),
+        };
+        assert_eq!(rows, ["0|mine|0"], "postgres {postgres}");
+    }
+}
+
+#[test]
 fn two_updates_of_one_row_are_both_taken_back() {
     for postgres in [false, true] {
         let (world, database) = (World::new(), postgres.then(Postgres::new));

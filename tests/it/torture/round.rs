@@ -208,7 +208,15 @@ impl Round {
             // Already rolled back: nothing has run.
             if ran.code == 0 || (ran.code == 2 && ran.err.contains("has never run")) {
                 let _steady = STEADY.read().unwrap_or_else(PoisonError::into_inner);
-                assert!(self.rows() == self.before, "seed {}: rolled back", self.seed);
+                let left = self.rows();
+                let some: Vec<&String> = left.iter().take(5).collect();
+                assert!(
+                    left == self.before,
+                    "seed {}: {} left, {some:?}, {}",
+                    self.seed,
+                    left.len(),
+                    ran.err
+                );
                 return;
             }
             said = format!("exit {}: {}", ran.code, ran.err);
