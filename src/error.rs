@@ -114,6 +114,15 @@ impl fmt::Display for Error {
 }
 
 impl Error {
+    /// So many rows were sent to `table`, and the server wrote another number.
+    pub fn swallowed(table: &str, sent: u64, written: u64) -> Self {
+        Error::stop(format!("{sent} rows were sent, the server wrote {written}"))
+            .in_table(table)
+            .hint(
+                "A trigger or a rule on the table changes what is written; disable it for the run.",
+            )
+    }
+
     /// An error of `class`, with exit code 1.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
         Error {

@@ -92,7 +92,7 @@ impl Context for Answers<'_, '_> {
 fn evaluated(case: &Case, feed: &mut Feed<'_>) {
     let Case { mapping, bound, row } = case;
     for flavor in [Flavor::Postgres, Flavor::Sqlite] {
-        let _ = (render(bound, flavor, "s"), render_inputs(bound, flavor, "s"));
+        let _ = (render(bound, flavor, "s"), render_inputs(bound, flavor, "s", &[]));
     }
     match eval(bound, row, &mut Answers(feed)) {
         Outcome::Cells(cells) => {

@@ -124,7 +124,7 @@ fn kind(value: &Value, files: bool, feed: &mut Feed<'_>) -> Kind {
             Scalar::TimestampTz => Kind::TimestampTz(6),
             Scalar::Interval => Kind::Interval,
             Scalar::Uuid => Kind::Uuid,
-            Scalar::Opaque => Kind::Opaque { json_by_server: false },
+            Scalar::Opaque => Kind::Opaque { json_by_server: false, portable: false },
         },
         Value::Text(_) if feed.flag() => Kind::Text { max: Some(9), padded: feed.flag() },
         _ => Kind::Dynamic(*feed.pick(&affinities)),

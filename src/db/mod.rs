@@ -7,15 +7,16 @@
 pub mod class;
 pub mod files;
 pub mod postgres;
+pub mod rows;
 pub mod sqlite;
 pub mod url;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
 use crate::key::Key;
@@ -23,6 +24,8 @@ use crate::mapping::BoundLookup;
 use crate::plan::{Endpoint, OnConflict};
 use crate::sql::{Column, Dialect, Flavor, Kind, Statement, Table, TableName};
 use crate::value::{Row, Value};
+
+pub use rows::{ReadRows, RowSink, collect};
 
 /// One database of a plan.
 pub enum Database {
@@ -146,86 +149,6 @@ pub enum RunLock {
     File(sqlite::FileLock),
 }
 
-/// Rows read, with the bytes of their values.
-#[derive(Debug, Default)]
-pub struct ReadRows {
-    /// The rows.
-    pub rows: Vec<Row>,
-    /// Bytes of the values as they came.
-    pub bytes: u64,
-}
-
-/// Bytes of a page; a page ends when its rows or its bytes are reached.
-const PAGE_BYTES: u64 = 16 * 1024 * 1024;
-
-/// Takes the rows of a query and hands them on in pages, waiting while the reader is behind.
-pub struct PageSink {
-    sender: mpsc::Sender<ReadRows>,
-    page: ReadRows,
-    most_rows: u64,
-}
-
-impl PageSink {
-    /// A sink of pages of at most `most_rows` rows, and where the pages come out.
-    pub fn new(most_rows: u64) -> (PageSink, mpsc::Receiver<ReadRows>) {
-        let (sender, receiver) = mpsc::channel(1);
-        (PageSink { sender, page: ReadRows::default(), most_rows: most_rows.max(1) }, receiver)
-    }
-
-    /// Adds a row; a full page to send on, if there is one. `None`s mean nothing to do.
-    fn add(&mut self, row: Row, bytes: u64) -> Option<ReadRows> {
-        self.page.rows.push(row);
-        self.page.bytes += bytes;
-        let full = self.page.rows.len() as u64 >= self.most_rows || self.page.bytes >= PAGE_BYTES;
-        full.then(|| std::mem::take(&mut self.page))
-    }
-
-    /// Adds a row. `false`: nobody wants more.
-    pub async fn push(&mut self, row: Row, bytes: u64) -> bool {
-        match self.add(row, bytes) {
-            Some(page) => self.sender.send(page).await.is_ok(),
-            None => true,
-        }
-    }
-
-    /// The same, from a thread that may block.
-    pub fn push_blocking(&mut self, row: Row, bytes: u64) -> bool {
-        match self.add(row, bytes) {
-            Some(page) => self.sender.blocking_send(page).is_ok(),
-            None => true,
-        }
-    }
-
-    /// Sends the last page on.
-    pub async fn finish(&mut self) {
-        let page = std::mem::take(&mut self.page);
-        if !page.rows.is_empty() {
-            // Nobody listening means nobody cares for the rest.
-            let _ = self.sender.send(page).await;
-        }
-    }
-}
-
-/// Reads all rows of a query whose answer is small.
-pub async fn collect(session: &mut dyn Session, select: &str, kinds: &[Kind]) -> Result<ReadRows> {
-    let (mut sink, mut pages) = PageSink::new(u64::MAX);
-    let read = async {
-        let result = session.read(select, kinds, &mut sink).await;
-        drop(sink);
-        result
-    };
-    let gather = async {
-        let mut all = ReadRows::default();
-        while let Some(page) = pages.recv().await {
-            all.rows.extend(page.rows);
-            all.bytes += page.bytes;
-        }
-        all
-    };
-    let (result, all) = tokio::join!(read, gather);
-    result.map(|()| all)
-}
-
 /// Rows to write into one table.
 pub struct Insert<'a> {
     /// The target table.
@@ -315,11 +238,24 @@ pub trait Session: Send {
     /// The columns of a query, without running it.
     async fn describe(&mut self, query: &str) -> Result<Vec<Column>>;
 
-    /// Reads the rows of `select`, whose values have `kinds`, into `sink`, and finishes it.
-    async fn read(&mut self, select: &str, kinds: &[Kind], sink: &mut PageSink) -> Result<()>;
+    /// Reads the rows of `select`, whose values have `kinds`, into `sink`. PostgreSQL sends
+    /// binary forms: what has none that is known here is asked for as text.
+    async fn read(&mut self, select: &str, kinds: &[Kind], sink: &mut dyn RowSink) -> Result<()>;
 
     /// Writes rows inside the open transaction.
     async fn insert(&mut self, insert: &Insert<'_>) -> Result<Inserted>;
+
+    /// Writes rows that are encoded for PostgreSQL's binary COPY inside the open transaction,
+    /// block after block; the rows written.
+    async fn copy_encoded(
+        &mut self,
+        table: &Table,
+        _columns: &[Column],
+        _blocks: &mut VecDeque<Vec<u8>>,
+    ) -> Result<u64> {
+        Err(Error::stop("only PostgreSQL takes rows in this form")
+            .in_table(&table.name.to_string()))
+    }
 
     /// Updates rows by key inside the open transaction. Each image holds the values before and
     /// the digest after. Rows whose values are already so are not written and get no image.

@@ -1,8 +1,10 @@
 //! Which route a step takes, and why. Pure: the reason is shown by `--dry-run` and the report.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::job::Job;
+use crate::mapping::program::Program;
 use crate::mapping::{InputSource, render};
 use crate::plan::OnConflict;
 use crate::sql::Flavor;
@@ -12,7 +14,9 @@ use crate::sql::Flavor;
 pub enum Choice {
     /// One INSERT … SELECT inside the database; holds the SELECT list.
     Pushdown(Vec<String>),
-    /// Rows through the program; holds the reason.
+    /// Bytes from one server's COPY into the other's, or rows mapped between the two.
+    Stream(Arc<Program>),
+    /// Rows through the program, one by one; holds the reason.
     Decode(String),
     /// Batched UPDATE of target rows.
     Update,
@@ -22,17 +26,68 @@ impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Choice::Pushdown(_) => f.write_str("pushdown: source and target are in one database"),
+            Choice::Stream(program) if program.is_identity() => {
+                f.write_str("pipe: every column passes as it is, from COPY to COPY")
+            }
+            Choice::Stream(_) => f.write_str("stream: rows are mapped on their way into COPY"),
             Choice::Decode(reason) => write!(f, "decode: {reason}"),
             Choice::Update => f.write_str("update: rows of the target by key"),
         }
     }
 }
 
-/// Chooses between pushdown and decode. `joint`: one statement reaches both databases;
-/// `attached`: they are two SQLite files.
-pub fn choose(job: &Job, flavor: Flavor, joint: bool, attached: bool, is_query: bool) -> Choice {
-    let reason = |text: &str| Choice::Decode(text.to_owned());
-    if !joint {
+/// Where the rows of a step come from and where they go.
+#[derive(Debug, Clone, Copy)]
+pub struct Ways {
+    /// The source's database.
+    pub source: Flavor,
+    /// The target's.
+    pub target: Flavor,
+    /// One statement reaches both.
+    pub joint: bool,
+    /// They are two SQLite files.
+    pub attached: bool,
+    /// The source is a query of the plan.
+    pub is_query: bool,
+}
+
+/// Chooses the fastest way that can do what the step asks for; `forbidden`: why no single
+/// statement may.
+pub fn choose(job: &Job, ways: Ways, forbidden: Option<&str>) -> Choice {
+    let pushed = match forbidden {
+        Some(why) => Err(why.to_owned()),
+        None => pushdown(job, ways),
+    };
+    let why = match pushed {
+        Ok(list) => return Choice::Pushdown(list),
+        Err(why) => why,
+    };
+    match stream(job, ways) {
+        Ok(program) => Choice::Stream(Arc::new(program)),
+        // Between two databases, the interesting reason is the second.
+        Err(Some(reason)) if !ways.joint => Choice::Decode(reason),
+        Err(_) => Choice::Decode(why),
+    }
+}
+
+/// The program of the stream route, or why it can't be taken; `None` where that says nothing.
+fn stream(job: &Job, ways: Ways) -> Result<Program, Option<String>> {
+    if ways.target != Flavor::Postgres {
+        return Err(None);
+    }
+    if job.record_moved {
+        return Err(Some("a later step or rollback needs the key of each row".to_owned()));
+    }
+    if job.options.on_conflict != OnConflict::Fail {
+        return Err(Some("rows may be there already".to_owned()));
+    }
+    Program::new(&job.mapping, ways.source).map_err(Some)
+}
+
+/// The SELECT list of one INSERT … SELECT, or why there is none.
+fn pushdown(job: &Job, ways: Ways) -> Result<Vec<String>, String> {
+    let reason = |text: &str| Err(text.to_owned());
+    if !ways.joint {
         return reason("source and target are two databases");
     }
     if job.source.key.is_none() {
@@ -44,13 +99,10 @@ pub fn choose(job: &Job, flavor: Flavor, joint: bool, attached: bool, is_query: 
     if job.options.on_conflict == OnConflict::Update {
         return reason("on_conflict = \"update\" keeps before-images");
     }
-    if attached && (is_query || may_read_elsewhere(job)) {
+    if ways.attached && (ways.is_query || may_read_elsewhere(job)) {
         return reason("the plan's own SQL could name tables of both files");
     }
-    match render::render(&job.mapping, flavor, "s") {
-        Ok(list) => Choice::Pushdown(list),
-        Err(why) => Choice::Decode(why),
-    }
+    render::render(&job.mapping, ways.target, "s")
 }
 
 /// SQL of the plan that may hold a subquery, whose table names would be looked up in the

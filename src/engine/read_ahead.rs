@@ -1,142 +1,294 @@
-//! Reads one chunk ahead of its writer: at most one page waits, so that the source works while
-//! the target commits, and memory stays flat.
+//! Reads one chunk ahead of its writer, so that the source works while the target commits. What
+//! waits in between is bounded in bytes, and a query is begun only when its answer fits there:
+//! however long the writer is held up, no query stays open at the source.
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Shared;
-use super::chunker::split_key;
-use crate::db::{Access, PageSink, Session};
-use crate::error::{Error, Result};
+use super::chunker::key_of;
+use crate::db::{Access, RowSink, Session};
+use crate::error::Result;
 use crate::key::{Key, KeyRange};
 use crate::ledger::chunks::{Chunk, ChunkKind};
-use crate::mapping::render;
-use crate::sql::{Kind, Statement};
-use crate::value::Row;
+use crate::mapping::wire::{Cell, encode};
+use crate::mapping::{BoundMapping, Form, InputSource, render};
+use crate::sql::{Flavor, Kind, Statement};
+use crate::value::Value;
 
-/// Rows in key order; keys are absent where the chunk has none.
-#[derive(Debug, Default)]
-pub struct Page {
-    /// Inputs of the mapping.
-    pub rows: Vec<Row>,
-    /// One key for each row, or none at all.
-    pub keys: Vec<Key>,
-    /// Bytes of the values.
-    pub bytes: u64,
+/// What waits between reader and writer at most, in units of [`UNIT`].
+const WINDOW: u32 = 6 * 1024;
+/// Bytes that a permit of the window stands for.
+const UNIT: u64 = 1024;
+/// Rows of one query at least, where batches are smaller: asking costs more than they do.
+const QUERY_ROWS: u64 = 10_000;
+
+/// Makes pages of rows; what a page is depends on the route.
+pub trait Maker: Send + Sync + 'static {
+    /// What is handed on.
+    type Page: Send + 'static;
+
+    /// Takes a row. `true`: a page is full.
+    fn add(&mut self, row: &[Cell<'_>], keys: &KeyCells) -> Result<bool>;
+
+    /// Bytes that have come together.
+    fn size(&self) -> u64;
+
+    /// What has come together, up to the row with this key; `end`: the chunk has no more rows.
+    fn take(&mut self, last: Option<Key>, end: bool) -> Option<Self::Page>;
 }
 
 /// A running reader.
-pub struct ReadAhead {
-    pages: mpsc::Receiver<Result<Page>>,
+pub struct ReadAhead<P> {
+    pages: mpsc::UnboundedReceiver<Result<(P, OwnedSemaphorePermit)>>,
     task: JoinHandle<()>,
 }
 
-impl ReadAhead {
-    /// Starts reading what is left of `chunk`, in pages of `page_rows` rows or a batch's.
-    pub fn start(shared: Arc<Shared>, chunk: &Chunk, page_rows: Option<u32>) -> ReadAhead {
-        let (sender, pages) = mpsc::channel(1);
+impl<P: Send + 'static> ReadAhead<P> {
+    /// Starts reading what is left of `chunk`, in batches of `rows` rows.
+    pub fn start<M: Maker<Page = P>>(
+        shared: Arc<Shared>,
+        chunk: &Chunk,
+        rows: u32,
+        unread: &[bool],
+        maker: M,
+    ) -> ReadAhead<P> {
+        let (sender, pages) = mpsc::unbounded_channel();
         let (kind, rest) = (chunk.kind, chunk.rest());
-        let page_rows = page_rows.unwrap_or(shared.job.options.batch_rows);
+        let columns = Columns::new(&shared, kind, unread);
         let task = tokio::spawn(async move {
-            if let Err(error) = read(&shared, kind, rest, page_rows, &sender).await {
-                let _ = sender.send(Err(error)).await;
+            let sink = Pages {
+                maker,
+                keys: columns.keys.clone(),
+                last: Vec::new(),
+                rows: 0,
+                bytes: 0,
+                window: Arc::new(Semaphore::new(WINDOW as usize)),
+                sender: sender.clone(),
+            };
+            let rows = u64::from(rows.max(1));
+            if let Err(error) = read(&shared, kind, rest, rows, &columns, sink).await {
+                // Nobody listening means nobody cares for the error.
+                let _ = sender.send(Err(error));
             }
         });
         ReadAhead { pages, task }
     }
 
     /// The next page; `None` at the chunk's end.
-    pub async fn next(&mut self) -> Result<Option<Page>> {
-        self.pages.recv().await.transpose()
+    pub async fn next(&mut self) -> Result<Option<P>> {
+        Ok(self.pages.recv().await.transpose()?.map(|(page, _)| page))
     }
 }
 
-impl Drop for ReadAhead {
+impl<P> Drop for ReadAhead<P> {
     fn drop(&mut self) {
         // Its connection is dropped with it, wherever it stands, and never used again.
         self.task.abort();
     }
 }
 
-async fn read(
+/// Where the key's parts stand in a row.
+#[derive(Debug, Clone, Default)]
+pub struct KeyCells {
+    /// Position and kind of each part; empty where the chunk has no keys.
+    parts: Vec<(usize, Kind)>,
+    flavor: Option<Flavor>,
+    table: String,
+}
+
+impl KeyCells {
+    /// The row's key, if the chunk has keys.
+    pub fn of(&self, row: &[Cell<'_>]) -> Result<Option<Key>> {
+        let Some(flavor) = self.flavor.filter(|_| !self.parts.is_empty()) else {
+            return Ok(None);
+        };
+        let values: Vec<Value> = self
+            .parts
+            .iter()
+            .map(|(at, kind)| row.get(*at).and_then(|cell| cell.value(kind).ok()))
+            .map(|value| value.unwrap_or(Value::Null))
+            .collect();
+        key_of(flavor, &values, &self.table).map(Some)
+    }
+}
+
+/// The SELECT list of one reader.
+struct Columns {
+    list: Vec<String>,
+    kinds: Vec<Kind>,
+    keys: KeyCells,
+}
+
+impl Columns {
+    /// Inputs, then those parts of the key that are no input in a form that identifies a row.
+    fn new(shared: &Shared, kind: ChunkKind, unread: &[bool]) -> Columns {
+        let job = &shared.job;
+        let dialect = shared.source.flavor().dialect();
+        let flavor = dialect.flavor();
+        let (mut list, mut kinds) = inputs(&job.mapping, flavor, unread);
+        let mut keys = KeyCells { flavor: Some(flavor), ..KeyCells::default() };
+        keys.table.clone_from(&job.source.name);
+        if let (Some(key), ChunkKind::Range) = (&job.source.key, kind) {
+            for column in &key.0 {
+                let input = job.mapping.inputs.iter().position(|input| {
+                    matches!(&input.source, InputSource::Column(name) if *name == column.name)
+                        && input.form == Form::Value
+                        && encode::is_known(input.kind())
+                });
+                keys.parts.push(match input {
+                    Some(at) => (at, kinds[at].clone()),
+                    None => {
+                        list.push(dialect.key_list("s", std::slice::from_ref(&column.name)));
+                        kinds.push(Kind::Text { max: None, padded: false });
+                        (list.len() - 1, Kind::Text { max: None, padded: false })
+                    }
+                });
+            }
+        }
+        Columns { list, kinds, keys }
+    }
+}
+
+/// Expressions and kinds of a mapping's inputs; a mapping without any reads a number.
+pub fn inputs(mapping: &BoundMapping, flavor: Flavor, unread: &[bool]) -> (Vec<String>, Vec<Kind>) {
+    if mapping.inputs.is_empty() {
+        return (vec!["1".to_owned()], vec![Kind::Int(4)]);
+    }
+    let kinds = mapping.inputs.iter().map(|input| input.kind_read()).collect();
+    (render::render_inputs(mapping, flavor, "s", unread), kinds)
+}
+
+/// Rows on their way to a maker, and its pages on their way to the writer.
+struct Pages<M: Maker> {
+    maker: M,
+    keys: KeyCells,
+    /// The key's cells of the last row, kept without making a key of each.
+    last: Vec<Kept>,
+    /// Rows and bytes of the query that runs.
+    rows: u64,
+    bytes: u64,
+    window: Arc<Semaphore>,
+    sender: mpsc::UnboundedSender<Result<(M::Page, OwnedSemaphorePermit)>>,
+}
+
+/// A cell that outlives its row.
+enum Kept {
+    Int(i64),
+    Text(String),
+    Blob(Vec<u8>),
+    Wire(Vec<u8>),
+    /// No key can hold it.
+    Other,
+}
+
+impl Kept {
+    fn cell(&self) -> Cell<'_> {
+        match self {
+            Kept::Int(i) => Cell::Int(*i),
+            Kept::Text(text) => Cell::Text(text),
+            Kept::Blob(bytes) => Cell::Blob(bytes),
+            Kept::Wire(bytes) => Cell::Wire(bytes),
+            Kept::Other => Cell::Null,
+        }
+    }
+
+    fn keep(&mut self, cell: Cell<'_>) {
+        match (self, cell) {
+            (Kept::Wire(kept), Cell::Wire(bytes)) => {
+                kept.clear();
+                kept.extend_from_slice(bytes);
+            }
+            (kept, Cell::Int(i)) => *kept = Kept::Int(i),
+            (kept, Cell::Text(text)) => *kept = Kept::Text(text.to_owned()),
+            (kept, Cell::Blob(bytes)) => *kept = Kept::Blob(bytes.to_vec()),
+            (kept, Cell::Wire(bytes)) => *kept = Kept::Wire(bytes.to_vec()),
+            (kept, Cell::Null | Cell::Float(_)) => *kept = Kept::Other,
+        }
+    }
+}
+
+impl<M: Maker> Pages<M> {
+    /// The key of the last row.
+    fn last_key(&self) -> Result<Option<Key>> {
+        if self.last.is_empty() {
+            return Ok(None);
+        }
+        let cells: Vec<Cell<'_>> = self.last.iter().map(Kept::cell).collect();
+        let parts = self.keys.parts.iter().enumerate();
+        let parts = parts.map(|(at, (_, kind))| (at, kind.clone())).collect();
+        KeyCells { parts, ..self.keys.clone() }.of(&cells)
+    }
+
+    async fn send(&mut self, end: bool) -> bool {
+        let units = u32::try_from(self.maker.size() / UNIT).unwrap_or(WINDOW).clamp(1, WINDOW);
+        let page = match self.last_key() {
+            Ok(last) => self.maker.take(last, end),
+            Err(error) => return self.sender.send(Err(error)).is_ok(),
+        };
+        let Some(page) = page else { return true };
+        let Ok(permit) = Arc::clone(&self.window).acquire_many_owned(units).await else {
+            return false;
+        };
+        self.sender.send(Ok((page, permit))).is_ok()
+    }
+
+    /// Waits until half of the window is free, the room for a query's answer.
+    async fn room(&self) -> bool {
+        self.window.acquire_many(WINDOW / 2).await.is_ok() && !self.sender.is_closed()
+    }
+}
+
+#[async_trait]
+impl<M: Maker> RowSink for Pages<M> {
+    fn add(&mut self, row: &[Cell<'_>], bytes: u64) -> Result<bool> {
+        self.rows += 1;
+        self.bytes += bytes;
+        self.last.resize_with(self.keys.parts.len(), || Kept::Other);
+        for (kept, (at, _)) in self.last.iter_mut().zip(&self.keys.parts) {
+            kept.keep(row.get(*at).copied().unwrap_or(Cell::Null));
+        }
+        self.maker.add(row, &self.keys)
+    }
+
+    async fn hand_on(&mut self) -> bool {
+        self.send(false).await
+    }
+}
+
+async fn read<M: Maker>(
     shared: &Shared,
     kind: ChunkKind,
     mut rest: KeyRange,
-    page_rows: u32,
-    sender: &mpsc::Sender<Result<Page>>,
+    batch_rows: u64,
+    columns: &Columns,
+    mut sink: Pages<M>,
 ) -> Result<()> {
-    let job = &shared.job;
-    let label = format!("{}/{}", shared.ledger.plan, job.step);
+    let label = format!("{}/{}", shared.ledger.plan, shared.job.step);
     let mut session = shared.source.session(Access::Read, &label).await?;
     if let Some(snapshot) = &shared.snapshot {
         join_snapshot(session.as_mut(), snapshot).await?;
     }
-    let kinds = select_kinds(shared, kind);
-    loop {
-        let select = select(shared, session.as_ref(), kind, &rest, page_rows);
-        let (rows, last) = forward(shared, session.as_mut(), &select, &kinds, sender).await?;
+    let most = batch_rows.max(QUERY_ROWS);
+    let mut query_rows = batch_rows;
+    while sink.room().await {
+        let select = select(shared, session.as_ref(), kind, &rest, query_rows, columns);
+        (sink.rows, sink.bytes) = (0, 0);
+        session.read(&select, &columns.kinds, &mut sink).await?;
         // A short page may still be followed by rows that came meanwhile: only an empty read
         // ends a chunk.
-        if kind != ChunkKind::Range || rows == 0 || sender.is_closed() {
+        if kind != ChunkKind::Range || sink.rows == 0 {
+            sink.send(true).await;
             return Ok(());
         }
-        rest.after = last.or(rest.after);
+        rest.after = sink.last_key()?.or(rest.after);
+        let row_bytes = (sink.bytes / sink.rows).max(1);
+        query_rows = (u64::from(WINDOW / 2) * UNIT / row_bytes).clamp(1, most);
     }
-}
-
-/// Runs one query and sends its pages on; the number of rows and the last key.
-async fn forward(
-    shared: &Shared,
-    session: &mut dyn Session,
-    select: &str,
-    kinds: &[Kind],
-    sender: &mpsc::Sender<Result<Page>>,
-) -> Result<(u64, Option<Key>)> {
-    let flavor = session.dialect().flavor();
-    let (mut sink, mut raw) = PageSink::new(u64::from(shared.job.options.batch_rows));
-    let inputs = shared.job.mapping.inputs.len();
-    let has_key = kinds.len() > inputs;
-    let table = shared.job.source.name.as_str();
-    let pump = async {
-        let mut seen = 0;
-        let mut last = None;
-        while let Some(mut part) = raw.recv().await {
-            let mut page = Page { bytes: part.bytes, ..Page::default() };
-            for row in &mut part.rows {
-                if has_key {
-                    page.keys.push(split_key(flavor, row, inputs, table)?);
-                }
-            }
-            page.rows = part.rows;
-            seen += page.rows.len() as u64;
-            last = page.keys.last().cloned().or(last);
-            if sender.send(Ok(page)).await.is_err() {
-                break;
-            }
-        }
-        Ok::<_, Error>((seen, last))
-    };
-    let read = async {
-        let result = session.read(select, kinds, &mut sink).await;
-        drop(sink);
-        result
-    };
-    let (read, pumped) = tokio::join!(read, pump);
-    read?;
-    pumped
-}
-
-/// Kinds of the inputs, then of the key's columns in their identifying form.
-fn select_kinds(shared: &Shared, kind: ChunkKind) -> Vec<Kind> {
-    let job = &shared.job;
-    let mut kinds: Vec<Kind> = job.mapping.inputs.iter().map(|input| input.kind_read()).collect();
-    if let (Some(key), ChunkKind::Range) = (&job.source.key, kind) {
-        let text = Kind::Text { max: None, padded: false };
-        kinds.extend(key.0.iter().map(|_| text.clone()));
-    }
-    kinds
+    Ok(())
 }
 
 fn select(
@@ -144,34 +296,27 @@ fn select(
     session: &dyn Session,
     kind: ChunkKind,
     rest: &KeyRange,
-    page_rows: u32,
+    rows: u64,
+    columns: &Columns,
 ) -> String {
     let job = &shared.job;
-    let dialect = session.dialect();
-    let mut list = render::render_inputs(&job.mapping, dialect.flavor(), "s");
+    let list = columns.list.join(", ");
     let Some(key) = &job.source.key else {
-        let list = if list.is_empty() { vec!["1".to_owned()] } else { list };
-        return format!("SELECT {} FROM {}", list.join(", "), job.source.from_where(&[]));
+        return format!("SELECT {list} FROM {}", job.source.from_where(&[]));
     };
-    if kind == ChunkKind::Range {
-        list.push(dialect.key_list("s", &key.names()));
-    } else if list.is_empty() {
-        list.push("1".to_owned());
-    }
     let conditions: Vec<String> = match kind {
         ChunkKind::Nulls => key.any_null("s").into_iter().collect(),
         ChunkKind::Whole => Vec::new(),
         ChunkKind::Range => {
-            key.no_null("s").into_iter().chain([key.within(dialect, "s", rest)]).collect()
+            let within = key.within(session.dialect(), "s", rest);
+            key.no_null("s").into_iter().chain([within]).collect()
         }
     };
     let order = match kind {
-        ChunkKind::Range => {
-            format!(" ORDER BY {} LIMIT {page_rows}", key.list("s"))
-        }
+        ChunkKind::Range => format!(" ORDER BY {} LIMIT {rows}", key.list("s")),
         _ => String::new(),
     };
-    format!("SELECT {} FROM {}{order}", list.join(", "), job.source.from_where(&conditions))
+    format!("SELECT {list} FROM {}{order}", job.source.from_where(&conditions))
 }
 
 /// Makes the session see the run's one moment.
@@ -182,18 +327,22 @@ pub async fn join_snapshot(session: &mut dyn Session, snapshot: &str) -> Result<
     Ok(())
 }
 
-/// The query that reads the step's first rows; `limit` for a sample, else the batch's.
-pub fn sample_select(shared: &Shared, session: &dyn Session, limit: Option<usize>) -> String {
+/// The query that reads the step's first rows, and the kinds of its columns; `limit` for a
+/// sample, else the batch's.
+pub fn sample_select(
+    shared: &Shared,
+    session: &dyn Session,
+    limit: Option<usize>,
+) -> (String, Vec<Kind>) {
     let job = &shared.job;
-    let dialect = session.dialect();
-    let list = render::render_inputs(&job.mapping, dialect.flavor(), "s");
-    let list = if list.is_empty() { vec!["1".to_owned()] } else { list };
+    let (list, kinds) = inputs(&job.mapping, session.dialect().flavor(), &[]);
     let order = job.source.key.as_ref().map(|key| format!(" ORDER BY {}", key.list("s")));
-    format!(
+    let select = format!(
         "SELECT {} FROM {}{} LIMIT {}",
         list.join(", "),
         job.source.from_where(&[]),
         order.unwrap_or_default(),
         limit.unwrap_or(job.options.batch_rows as usize)
-    )
+    );
+    (select, kinds)
 }

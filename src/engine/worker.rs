@@ -11,6 +11,7 @@ use super::limit::BatchLimit;
 use super::retry::{Retries, interrupted};
 use super::route::decode::Decode;
 use super::route::pushdown::Pushdown;
+use super::route::stream::Stream;
 use super::route::update::UpdateRows;
 use super::route::{Batch, Route};
 use crate::db::{Access, Session};
@@ -35,6 +36,8 @@ pub struct Worker {
     /// The step's own route, while another one takes a piece for it.
     pub(super) aside: Option<Box<dyn Route>>,
     limit: BatchLimit,
+    /// The decode route stands in for the step's own until no more rows are refused.
+    stands_in: bool,
     /// Patience with the batch in hand.
     retries: Retries,
     /// Batches that still go in pieces, since rows were refused not long ago.
@@ -67,6 +70,7 @@ impl Worker {
             target,
             route,
             aside: None,
+            stands_in: false,
             limit,
             retries,
             careful: 0,
@@ -97,9 +101,15 @@ impl Worker {
         }
     }
 
+    /// The step's own route, from where the chunk stands.
+    async fn own_route(&mut self, chunk: &Chunk) -> Result<()> {
+        self.stands_in = false;
+        self.route = route(&self.shared, chunk);
+        self.route.seek(chunk).await
+    }
+
     async fn chunk(&mut self, mut chunk: Chunk) -> Result<()> {
-        self.route = route(&self.shared, &chunk);
-        self.route.seek(&chunk).await?;
+        self.own_route(&chunk).await?;
         loop {
             if self.shared.stop.is_cancelled() {
                 return Err(interrupted());
@@ -150,6 +160,9 @@ impl Worker {
         self.commit(chunk, &batch, transaction, begun).await?;
         self.emit(chunk, &batch, begun, waited);
         self.grow();
+        if self.stands_in && self.careful == 0 {
+            self.own_route(chunk).await?;
+        }
         shared.add_rejects(batch.rejects.len() as u64)?;
         if chunk.kind == ChunkKind::Range { Ok(Turn::Committed) } else { Ok(Turn::Empty) }
     }
@@ -279,6 +292,11 @@ impl Worker {
     async fn split(&mut self, error: Error, chunk: &mut Chunk) -> Result<bool> {
         if self.careful == 0 {
             self.careful = CAREFUL_BATCHES;
+            if !self.route.keeps_rows() {
+                self.route = Box::new(Decode::new(Arc::clone(&self.shared)));
+                self.route.seek(chunk).await?;
+                self.stands_in = true;
+            }
             return Ok(true);
         }
         if !self.route.single_rows() {
@@ -341,6 +359,7 @@ fn route(shared: &Arc<Shared>, chunk: &Chunk) -> Box<dyn Route> {
         Choice::Pushdown(list) if chunk.kind == ChunkKind::Range => {
             Box::new(Pushdown::new(Arc::clone(shared), list.clone()))
         }
+        Choice::Stream(program) => Box::new(Stream::new(Arc::clone(shared), Arc::clone(program))),
         Choice::Pushdown(_) | Choice::Decode(_) => Box::new(Decode::new(Arc::clone(shared))),
         Choice::Update => Box::new(UpdateRows::new(Arc::clone(shared))),
     }

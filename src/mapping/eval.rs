@@ -1,6 +1,6 @@
 //! A bound mapping on one row: the reader that does not need SQL.
 
-use super::bind::{BoundMapping, BoundRule, Form};
+use super::bind::{BoundColumn, BoundMapping, BoundRule, Form};
 use super::{Missing, cast};
 use crate::sql::Kind;
 use crate::value::{Value, write_json_string};
@@ -74,14 +74,7 @@ pub fn eval(mapping: &BoundMapping, row: &[Value], context: &mut dyn Context) ->
     let mut pending = false;
     let mut refused = None;
     for column in &mapping.columns {
-        let fitted = reader.value(&column.rule).and_then(|value| {
-            let value = cast::fit(value, &column.ty, mapping.lossy).map_err(Halt::Reject)?;
-            if value.is_null() && column.not_null {
-                return Err(Halt::Reject("null in a NOT NULL column".to_owned()));
-            }
-            Ok(value)
-        });
-        let halt = match fitted {
+        let halt = match reader.fitted(column) {
             Ok(value) => {
                 cells.push(value);
                 continue;
@@ -116,7 +109,27 @@ struct Reader<'a> {
     context: &'a mut dyn Context,
 }
 
+/// The value of one written column; `None` where [`eval`] has something to say instead.
+pub(super) fn column_value(
+    mapping: &BoundMapping,
+    which: usize,
+    row: &[Value],
+    context: &mut dyn Context,
+) -> Option<Value> {
+    Reader { mapping, row, context }.fitted(&mapping.columns[which]).ok()
+}
+
 impl Reader<'_> {
+    /// The rule's value as the column takes it.
+    fn fitted(&mut self, column: &BoundColumn) -> Result<Value, Halt> {
+        let value = self.value(&column.rule)?;
+        let value = cast::fit(value, &column.ty, self.mapping.lossy).map_err(Halt::Reject)?;
+        if value.is_null() && column.not_null {
+            return Err(Halt::Reject("null in a NOT NULL column".to_owned()));
+        }
+        Ok(value)
+    }
+
     fn value(&mut self, rule: &BoundRule) -> Result<Value, Halt> {
         match rule {
             BoundRule::Input(which) => {

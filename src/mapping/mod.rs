@@ -7,7 +7,9 @@
 pub mod bind;
 pub mod cast;
 pub mod eval;
+pub mod program;
 pub mod render;
+pub mod wire;
 
 pub use bind::{
     BoundChildren, BoundColumn, BoundLookup, BoundMapping, BoundRule, Finding, Form, Input,

@@ -106,10 +106,10 @@ async fn fill(
             let range = KeyRange::default();
             preview.sql.push(Pushdown::statement(&shared, writer.as_ref(), list, &range)?);
         }
-        Choice::Decode(_) | Choice::Update if shared.memory.is_none() => {
-            preview.sql.push(sample_select(&shared, reader.as_ref(), None));
+        Choice::Stream(_) | Choice::Decode(_) | Choice::Update if shared.memory.is_none() => {
+            preview.sql.push(sample_select(&shared, reader.as_ref(), None).0);
         }
-        Choice::Decode(_) | Choice::Update => {}
+        Choice::Stream(_) | Choice::Decode(_) | Choice::Update => {}
     }
     preview.samples = sample(&shared, reader.as_mut(), writer.as_mut(), SAMPLE_ROWS).await?;
     Ok(())

@@ -12,6 +12,16 @@ pub enum Flavor {
     Sqlite,
 }
 
+impl Flavor {
+    /// Its spelling.
+    pub fn dialect(self) -> &'static dyn Dialect {
+        match self {
+            Flavor::Postgres => &super::postgres::POSTGRES,
+            Flavor::Sqlite => &super::sqlite::SQLITE,
+        }
+    }
+}
+
 /// The spelling of one database.
 pub trait Dialect: Send + Sync {
     /// Which database.

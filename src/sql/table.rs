@@ -86,6 +86,8 @@ pub enum Kind {
         /// `to_jsonb` makes something other than a string of it (arrays, composites, types
         /// with a cast to json): the source server must be asked for the JSON form.
         json_by_server: bool,
+        /// The type's binary form is built in and the same on every server.
+        portable: bool,
     },
     /// SQLite: each value has its own type; the column only has an affinity.
     Dynamic(Affinity),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::keys::{conflict_key, key, key_follows};
 use super::seed::{self, SeedRows};
 use crate::db::{Database, Session};
-use crate::engine::choose::{Choice, choose};
+use crate::engine::choose::{Choice, Ways, choose};
 use crate::error::{Error, Result};
 use crate::job::{Job, Locate, Marks, SourceRows};
 use crate::mapping::{BoundMapping, Finding, Mapping, Rule, Scope, bind, each_rule, same_names};
@@ -354,13 +354,21 @@ fn finish(
         marks,
         mapping,
     };
-    let mut choice = choose(&job, flavor, ends.joint, ends.attached, is_query);
-    if plan.throttle.bytes_per_second.is_some() && matches!(choice, Choice::Pushdown(_)) {
-        choice = Choice::Decode("bytes_per_second counts the bytes of each row".to_owned());
-    }
-    if plan.source.consistency == Consistency::Snapshot && matches!(choice, Choice::Pushdown(_)) {
-        choice = Choice::Decode("every batch reads the run's snapshot".to_owned());
-    }
+    let forbidden = if plan.throttle.bytes_per_second.is_some() {
+        Some("bytes_per_second counts the bytes of each row")
+    } else if plan.source.consistency == Consistency::Snapshot {
+        Some("every batch reads the run's snapshot")
+    } else {
+        None
+    };
+    let ways = Ways {
+        source: ends.source.dialect().flavor(),
+        target: flavor,
+        joint: ends.joint,
+        attached: ends.attached,
+        is_query,
+    };
+    let choice = choose(&job, ways, forbidden);
     Ok(Bound { job, choice, seed: None, warnings })
 }
 

@@ -122,8 +122,8 @@ fn no_long_input_takes_a_second() {
 }
 
 #[test]
-fn copy_text_is_a_row_or_an_error() {
-    replayed("copy_text");
+fn binary_forms_are_values_or_unreadable() {
+    replayed("wire");
 }
 
 #[test]

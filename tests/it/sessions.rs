@@ -233,7 +233,7 @@ async fn agree(
     let by_sql =
         format!("INSERT INTO {one_sql} (plain, doc, rest) SELECT {} FROM src s", list.join(", "));
     let rendered = session.execute(&Statement::new(by_sql)).await;
-    let inputs = render::render_inputs(bound, flavor, "s").join(", ");
+    let inputs = render::render_inputs(bound, flavor, "s", &[]).join(", ");
     let kinds: Vec<Kind> = bound.inputs.iter().map(tablelift::mapping::Input::kind_read).collect();
     let rows = collect(session, &format!("SELECT {inputs} FROM src s"), &kinds).await.unwrap().rows;
     let mut cells = Vec::new();

@@ -1,9 +1,9 @@
-//! PostgreSQL's COPY text format, both ways, and the typed value of a field.
+//! Rows in PostgreSQL's COPY text format, and the typed value of a text that the server prints.
 
 use crate::error::{Error, Result};
 use crate::key::hex_bytes;
 use crate::sql::Kind;
-use crate::value::{Row, Scalar, Value};
+use crate::value::{Scalar, Value};
 
 /// Appends one row; returns nothing, because every value has a text form.
 pub fn encode(row: &[Value], out: &mut Vec<u8>) {
@@ -40,44 +40,8 @@ fn escape(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes[start..]);
 }
 
-/// Reads one line without its newline.
-pub fn decode(line: &[u8], kinds: &[Kind]) -> Result<Row> {
-    let mut row = Vec::with_capacity(kinds.len());
-    let mut fields = line.split(|byte| *byte == b'\t');
-    for kind in kinds {
-        let field = fields.next().ok_or_else(|| out_of_step("a field is missing"))?;
-        row.push(if field == b"\\N" { Value::Null } else { typed(kind, unescape(field)?)? });
-    }
-    if fields.next().is_some() && !kinds.is_empty() {
-        return Err(out_of_step("there are more fields than columns"));
-    }
-    Ok(row)
-}
-
 fn out_of_step(what: &str) -> Error {
-    Error::stop(format!("the server's COPY answer can't be read: {what}"))
-}
-
-fn unescape(field: &[u8]) -> Result<String> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut bytes = field.iter().copied();
-    while let Some(byte) = bytes.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        match bytes.next() {
-            Some(b'b') => out.push(0x08),
-            Some(b'f') => out.push(0x0c),
-            Some(b'n') => out.push(b'\n'),
-            Some(b'r') => out.push(b'\r'),
-            Some(b't') => out.push(b'\t'),
-            Some(b'v') => out.push(0x0b),
-            Some(other) => out.push(other),
-            None => return Err(out_of_step("it ends in a backslash")),
-        }
-    }
-    String::from_utf8(out).map_err(|_| out_of_step("text is not UTF-8"))
+    Error::stop(format!("the server's answer can't be read: {what}"))
 }
 
 /// The value of a field in the server's text form.
@@ -118,31 +82,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_round_trips() {
-        let text = Kind::Text { max: None, padded: false };
-        for value in ["", "\\N", "\\.", "a\tb\r\n\\", "\u{b}\u{c}\u{8}", "é😀"] {
-            let row = vec![Value::Text(value.into()), Value::Null];
-            let mut line = Vec::new();
-            encode(&row, &mut line);
-            assert_eq!(line.pop(), Some(b'\n'));
-            assert_eq!(decode(&line, &[text.clone(), text.clone()]).unwrap(), row, "{value:?}");
-        }
-    }
-
-    #[test]
-    fn bytes_are_hex() {
+    fn what_the_format_gives_a_meaning_is_escaped() {
+        let row = [Value::Text("a\tb\r\n\\N é".into()), Value::Null, Value::Bytes(vec![0, 255])];
         let mut line = Vec::new();
-        encode(&[Value::Bytes(vec![0, 255])], &mut line);
-        assert_eq!(line, b"\\\\x00ff\n");
-        assert_eq!(decode(b"\\\\x00ff", &[Kind::Bytes]).unwrap(), [Value::Bytes(vec![0, 255])]);
+        encode(&row, &mut line);
+        assert_eq!(line, "a\\tb\\r\\n\\\\N é\t\\N\t\\\\x00ff\n".as_bytes());
     }
 
     #[test]
     fn a_broken_answer_is_an_error() {
-        assert!(decode(b"1", &[Kind::Int(8), Kind::Int(8)]).is_err());
-        assert!(decode(b"1\t2", &[Kind::Int(8)]).is_err());
-        assert!(decode(b"x", &[Kind::Int(8)]).is_err());
-        assert!(decode(b"\\", &[Kind::Text { max: None, padded: false }]).is_err());
-        assert!(decode(&[0xff], &[Kind::Text { max: None, padded: false }]).is_err());
+        assert!(typed(&Kind::Int(8), "x".to_owned()).is_err());
+        assert!(typed(&Kind::Bytes, "\\x0".to_owned()).is_err());
     }
 }

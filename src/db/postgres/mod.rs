@@ -1,6 +1,7 @@
 //! PostgreSQL: connecting, and the sessions that come of it.
 
 mod catalog;
+mod copy_out;
 #[doc(hidden)]
 pub mod copy_text;
 mod error;

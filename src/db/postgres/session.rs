@@ -1,9 +1,9 @@
 //! One PostgreSQL connection with pinned settings.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgValueFormat};
 use sqlx::query::Query;
 use sqlx::{
@@ -12,8 +12,8 @@ use sqlx::{
 };
 
 use super::watch::Watch;
-use super::{catalog, copy_text, error, write};
-use crate::db::{Access, Image, Insert, Inserted, PageSink, RowUpdate, Session};
+use super::{catalog, copy_out, copy_text, error, write};
+use crate::db::{Access, Image, Insert, Inserted, RowSink, RowUpdate, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
 use crate::sql::postgres::POSTGRES;
@@ -211,37 +211,17 @@ impl Session for PgSession {
         Ok(columns)
     }
 
-    async fn read(&mut self, select: &str, kinds: &[Kind], sink: &mut PageSink) -> Result<()> {
-        // Broken until the stream has been read to its end: a COPY that stops half-way leaves
-        // the next answers out of step.
-        self.broken = true;
-        let mut rest: Vec<u8> = Vec::new();
-        let copy = format!("COPY ({select}) TO STDOUT");
-        let stream = self.watch.answer(self.connection.copy_out_raw(&copy)).await;
-        let mut stream = stream.map_err(|failure| error::convert(&failure))?;
-        while let Some(bytes) = self
-            .watch
-            .answer(stream.try_next())
-            .await
-            .map_err(|failure| error::convert(&failure))?
-        {
-            // A message is one row in practice; the format doesn't promise it.
-            rest.extend_from_slice(&bytes);
-            let mut start = 0;
-            while let Some(length) = rest[start..].iter().position(|byte| *byte == b'\n') {
-                let line = &rest[start..start + length];
-                let row = copy_text::decode(line, kinds)?;
-                if !sink.push(row, length as u64 + 1).await {
-                    return Ok(());
-                }
-                start += length + 1;
-            }
-            rest.drain(..start);
-        }
-        drop(stream);
-        self.broken = false;
-        sink.finish().await;
-        Ok(())
+    async fn read(&mut self, select: &str, kinds: &[Kind], sink: &mut dyn RowSink) -> Result<()> {
+        copy_out::read(self, select, kinds.len(), sink).await
+    }
+
+    async fn copy_encoded(
+        &mut self,
+        table: &Table,
+        columns: &[Column],
+        blocks: &mut VecDeque<Vec<u8>>,
+    ) -> Result<u64> {
+        write::copy_encoded(self, table, columns, blocks).await
     }
 
     async fn insert(&mut self, insert: &Insert<'_>) -> Result<Inserted> {

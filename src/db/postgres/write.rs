@@ -1,13 +1,19 @@
 //! Writing rows to PostgreSQL: straight COPY where nothing can be there already, a staging
 //! table where conflicts or keys made by the server have to be seen.
 
+use std::collections::VecDeque;
+
+use sqlx::postgres::{PgConnection, PgCopyIn};
+
 use super::copy_text;
 use super::error;
 use super::session::{PgSession, decode_row};
+use super::watch::Watch;
 use crate::db::{Image, Insert, Inserted, RowUpdate, Session as _};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyPart};
 use crate::mapping::BoundLookup;
+use crate::mapping::wire::encode;
 use crate::plan::OnConflict;
 use crate::sql::{Bind, Column, Statement, Table, quote, quote_list};
 use crate::value::{Row, Value};
@@ -40,9 +46,7 @@ fn compare(table: &Table, sent: u64, affected: u64) -> Result<()> {
     if sent == affected {
         return Ok(());
     }
-    Err(Error::stop(format!("{sent} rows were sent, the server wrote {affected}"))
-        .in_table(&table.name.to_string())
-        .hint("A trigger or a rule on the table changes what is written; disable it for the run."))
+    Err(Error::swallowed(&table.name.to_string(), sent, affected))
 }
 
 fn sent_keys(insert: &Insert<'_>) -> Vec<Key> {
@@ -83,13 +87,51 @@ async fn copy_in<'r>(
         let sent = watch.answer(copy.send(buffer.as_slice())).await.map(|_| ());
         sent.map_err(|failure| error::convert(&failure))?;
     }
+    finish(watch, &mut session.broken, copy).await
+}
+
+/// Ends a COPY and takes the server's verdict.
+async fn finish(
+    watch: &Watch,
+    broken: &mut bool,
+    copy: PgCopyIn<&mut PgConnection>,
+) -> Result<u64> {
     let answer = watch.answer(copy.finish()).await;
     // After its error the server says that it is ready, and `finish` has read that too: a
     // refused COPY leaves the session in step, inside a transaction that has failed.
     if matches!(answer, Ok(_) | Err(sqlx::Error::Database(_))) {
-        session.broken = false;
+        *broken = false;
     }
     answer.map_err(|failure| error::convert(&failure))
+}
+
+/// Sends rows that are encoded already. Blocks are let go as they are sent: after an error the
+/// rows are read again.
+pub async fn copy_encoded(
+    session: &mut PgSession,
+    table: &Table,
+    columns: &[Column],
+    blocks: &mut VecDeque<Vec<u8>>,
+) -> Result<u64> {
+    session.broken = true;
+    let watch = &session.watch;
+    let list = quote_list(columns.iter().map(|column| column.name.as_str()));
+    let statement = format!("COPY {} ({list}) FROM STDIN (FORMAT binary)", table.name.sql());
+    let copy = watch.answer(session.connection.copy_in_raw(&statement)).await;
+    let mut copy = copy.map_err(|failure| error::convert(&failure))?;
+    crate::fail::point("half_written");
+    let mut send = async |bytes: &[u8]| {
+        let sent = watch.answer(copy.send(bytes)).await.map(|_| ());
+        sent.map_err(|failure| error::convert(&failure))
+    };
+    send(encode::HEADER).await?;
+    while let Some(block) = blocks.pop_front() {
+        for piece in block.chunks(PIECE_BYTES) {
+            send(piece).await?;
+        }
+    }
+    send(encode::TRAILER).await?;
+    finish(watch, &mut session.broken, copy).await
 }
 
 /// Fills the session's staging table: a number and one text column for each cell. Its name.

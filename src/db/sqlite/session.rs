@@ -4,12 +4,13 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use rusqlite::types::Value as SqlValue;
+use rusqlite::types::{Value as SqlValue, ValueRef};
 
 use super::{catalog, error, functions, write};
-use crate::db::{Access, Image, Insert, Inserted, PageSink, RowUpdate, Session};
+use crate::db::{Access, Image, Insert, Inserted, RowSink, RowUpdate, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
+use crate::mapping::wire::Cell;
 use crate::sql::sqlite::SQLITE;
 use crate::sql::{Affinity, Bind, Column, ColumnType, Dialect, Kind, Statement, Table, TableName};
 use crate::value::{Row, Value};
@@ -168,26 +169,9 @@ impl Session for SqliteSession {
         })
     }
 
-    async fn read(&mut self, select: &str, kinds: &[Kind], sink: &mut PageSink) -> Result<()> {
-        self.work(|connection| {
-            let mut prepared = connection.prepare(select)?;
-            let mut rows = prepared.raw_query();
-            while let Some(row) = rows.next()? {
-                let mut values = Vec::with_capacity(kinds.len());
-                let mut bytes = 0;
-                for (at, kind) in kinds.iter().enumerate() {
-                    let value = lenient(row.get_ref(at)?);
-                    bytes += value_bytes(&value);
-                    values.push(typed(kind, value));
-                }
-                if !sink.push_blocking(values, bytes) {
-                    return Ok(());
-                }
-            }
-            Ok(())
-        })?;
-        sink.finish().await;
-        Ok(())
+    async fn read(&mut self, select: &str, kinds: &[Kind], sink: &mut dyn RowSink) -> Result<()> {
+        let connection = &self.connection;
+        tokio::task::block_in_place(|| read(connection, select, kinds.len(), sink))
     }
 
     async fn insert(&mut self, insert: &Insert<'_>) -> Result<Inserted> {
@@ -290,19 +274,37 @@ pub(super) fn lenient(value: rusqlite::types::ValueRef<'_>) -> Value {
     }
 }
 
-/// What was asked for as JSON is JSON; every other value is as it is stored.
-fn typed(kind: &Kind, value: Value) -> Value {
-    match (kind, value) {
-        (Kind::Json | Kind::Jsonb, Value::Text(text)) => Value::Json(text),
-        (_, value) => value,
+fn read(
+    connection: &Connection,
+    select: &str,
+    columns: usize,
+    sink: &mut dyn RowSink,
+) -> Result<()> {
+    let convert = |failure: rusqlite::Error| error::convert(&failure);
+    let mut prepared = connection.prepare(select).map_err(convert)?;
+    let mut rows = prepared.raw_query();
+    while let Some(row) = rows.next().map_err(convert)? {
+        let mut cells = Vec::with_capacity(columns);
+        for at in 0..columns {
+            cells.push(cell(row.get_ref(at).map_err(convert)?));
+        }
+        let bytes = cells.iter().map(Cell::size).sum();
+        let due = sink.add(&cells, bytes)?;
+        // The sink belongs to another task, which goes on while this thread waits.
+        if due && !tokio::runtime::Handle::current().block_on(sink.hand_on()) {
+            return Ok(());
+        }
     }
+    Ok(())
 }
 
-fn value_bytes(value: &Value) -> u64 {
+/// A stored value as a cell; text that is not UTF-8 is its bytes (see [`lenient`]).
+fn cell(value: ValueRef<'_>) -> Cell<'_> {
     match value {
-        Value::Null => 1,
-        Value::Text(text) => text.len() as u64,
-        Value::Bytes(bytes) => bytes.len() as u64,
-        _ => 8,
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(i) => Cell::Int(i),
+        ValueRef::Real(f) => Cell::Float(f),
+        ValueRef::Text(bytes) => str::from_utf8(bytes).map_or(Cell::Blob(bytes), Cell::Text),
+        ValueRef::Blob(bytes) => Cell::Blob(bytes),
     }
 }

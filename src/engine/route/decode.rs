@@ -7,15 +7,18 @@ use async_trait::async_trait;
 
 use super::lookups::Lookups;
 use super::{Batch, Route, Waiting};
+use crate::db::rows::to_values;
 use crate::db::{Insert, Session};
 use crate::engine::Shared;
-use crate::engine::read_ahead::{Page, ReadAhead};
+use crate::engine::read_ahead::{KeyCells, Maker, ReadAhead};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyPart};
 use crate::ledger::chunks::Chunk;
 use crate::ledger::rows::RejectedRow;
 use crate::mapping::BoundMapping;
 use crate::mapping::eval::{Outcome, Reject, eval};
+use crate::mapping::wire::Cell;
+use crate::sql::Kind;
 use crate::value::{Row, Value, write_json_string};
 
 /// Rows of a seed, all in memory, with what their files say besides.
@@ -27,6 +30,47 @@ pub struct MemoryRows {
     pub file_of: Vec<usize>,
     /// Path → value, for each file.
     pub files: Vec<HashMap<String, Value>>,
+}
+
+/// Rows in key order; keys are absent where the chunk has none.
+#[derive(Debug, Default)]
+struct Page {
+    /// Inputs of the mapping.
+    rows: Vec<Row>,
+    /// One key for each row, or none at all.
+    keys: Vec<Key>,
+    /// Bytes of the values as they came.
+    bytes: u64,
+}
+
+/// Bytes of a page; a page ends when its rows or its bytes are reached.
+const PAGE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Makes pages of values.
+struct Values {
+    kinds: Vec<Kind>,
+    page: Page,
+    most_rows: usize,
+}
+
+impl Maker for Values {
+    type Page = Page;
+
+    fn add(&mut self, row: &[Cell<'_>], keys: &KeyCells) -> Result<bool> {
+        self.page.keys.extend(keys.of(row)?);
+        self.page.bytes += row.iter().map(Cell::size).sum::<u64>();
+        self.page.rows.push(to_values(row, &self.kinds)?);
+        Ok(self.page.rows.len() >= self.most_rows || self.page.bytes >= PAGE_BYTES)
+    }
+
+    fn size(&self) -> u64 {
+        self.page.bytes
+    }
+
+    fn take(&mut self, _last: Option<Key>, _end: bool) -> Option<Page> {
+        let page = std::mem::take(&mut self.page);
+        (!page.rows.is_empty()).then_some(page)
+    }
 }
 
 /// One row that waits.
@@ -41,7 +85,7 @@ struct Pending {
 /// The route.
 pub struct Decode {
     shared: Arc<Shared>,
-    ahead: Option<ReadAhead>,
+    ahead: Option<ReadAhead<Page>>,
     pending: VecDeque<Pending>,
     /// Rows of `pending` that the last write covered.
     taken: usize,
@@ -116,13 +160,8 @@ impl Decode {
     }
 
     fn rejected(&self, pending: &Pending, reject: Reject) -> RejectedRow {
-        RejectedRow {
-            key: pending.key.clone().unwrap_or_else(|| row_number(pending.position + 1)),
-            column: reject.column,
-            ty: (!reject.ty.is_empty()).then_some(reject.ty),
-            reason: reject.reason,
-            row: row_json(&self.shared.job.mapping, &pending.row),
-        }
+        let key = pending.key.clone();
+        rejected(&self.shared.job.mapping, key, pending.position, &pending.row, reject)
     }
 
     fn moved(&self, sources: &[usize], keys: Vec<Key>) -> Vec<(Key, Key)> {
@@ -148,7 +187,11 @@ impl Route for Decode {
             self.position = done;
         } else {
             self.position = 0;
-            self.ahead = Some(ReadAhead::start(Arc::clone(&self.shared), chunk, self.page_rows));
+            let job = &self.shared.job;
+            let rows = self.page_rows.unwrap_or(job.options.batch_rows);
+            let kinds = job.mapping.inputs.iter().map(|input| input.kind_read()).collect();
+            let maker = Values { kinds, page: Page::default(), most_rows: rows.max(1) as usize };
+            self.ahead = Some(ReadAhead::start(Arc::clone(&self.shared), chunk, rows, &[], maker));
         }
         Ok(())
     }
@@ -255,6 +298,23 @@ impl Decode {
     fn stopped(&self, pending: &Pending, reason: &str) -> Error {
         let key = pending.key.as_ref().map(Key::to_string).unwrap_or_default();
         Error::stop(reason).in_step(&self.shared.job.step).at_key(&key)
+    }
+}
+
+/// A refused row, for the ledger; one without key is known by its number.
+pub(super) fn rejected(
+    mapping: &BoundMapping,
+    key: Option<Key>,
+    position: usize,
+    row: &Row,
+    reject: Reject,
+) -> RejectedRow {
+    RejectedRow {
+        key: key.unwrap_or_else(|| row_number(position + 1)),
+        column: reject.column,
+        ty: (!reject.ty.is_empty()).then_some(reject.ty),
+        reason: reject.reason,
+        row: row_json(mapping, row),
     }
 }
 

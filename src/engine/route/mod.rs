@@ -5,6 +5,7 @@ pub mod decode;
 mod lookups;
 pub mod pushdown;
 pub mod sample;
+pub mod stream;
 pub mod update;
 
 use async_trait::async_trait;
@@ -83,6 +84,12 @@ pub trait Route: Send {
 
     /// Rows pass through the program, one by one: a single one can be rejected.
     fn single_rows(&self) -> bool {
+        true
+    }
+
+    /// The rows of a write that was rolled back can be written again without another
+    /// [`Route::seek`].
+    fn keeps_rows(&self) -> bool {
         true
     }
 

@@ -150,12 +150,8 @@ impl Route for Pushdown {
         }
         batch.skipped = batch.read - batch.inserted;
         if batch.skipped > 0 && self.shared.job.options.on_conflict == OnConflict::Fail {
-            return Err(Error::stop(format!(
-                "{} rows were sent, the server wrote {}",
-                batch.read, batch.inserted
-            ))
-            .in_table(&self.shared.job.target.name.to_string())
-            .hint("A trigger or a rule on the table swallows rows; disable it for the run."));
+            let table = self.shared.job.target.name.to_string();
+            return Err(Error::swallowed(&table, batch.read, batch.inserted));
         }
         Ok(batch)
     }

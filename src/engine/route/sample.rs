@@ -6,7 +6,6 @@ use crate::engine::Shared;
 use crate::engine::read_ahead::sample_select;
 use crate::error::Result;
 use crate::mapping::eval::{Outcome, eval};
-use crate::sql::Kind;
 use crate::value::Row;
 
 /// The first rows of a step as they would be written: target column and text. A lookup whose
@@ -21,8 +20,7 @@ pub async fn sample(
     let read: Vec<Row> = match &shared.memory {
         Some(memory) => memory.rows.iter().take(rows).cloned().collect(),
         None => {
-            let select = sample_select(shared, reader, Some(rows));
-            let kinds: Vec<Kind> = mapping.inputs.iter().map(|input| input.kind_read()).collect();
+            let (select, kinds) = sample_select(shared, reader, Some(rows));
             collect(reader, &select, &kinds).await?.rows
         }
     };

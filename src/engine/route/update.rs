@@ -53,7 +53,7 @@ impl UpdateRows {
         let job = &self.shared.job;
         let dialect = session.dialect();
         let key = job.source.key.as_ref().ok_or_else(|| Error::stop("an update needs a key"))?;
-        let mut list = render::render_inputs(&job.mapping, dialect.flavor(), "s");
+        let mut list = render::render_inputs(&job.mapping, dialect.flavor(), "s", &[]);
         list.push(dialect.key_list("s", &key.names()));
         let select = format!(
             "SELECT {} FROM {} ORDER BY {} LIMIT {limit}{}",

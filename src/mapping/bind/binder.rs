@@ -257,7 +257,7 @@ impl<'a> Binder<'a> {
 
 fn form(kind: &Kind, json: bool) -> Form {
     match kind {
-        Kind::Opaque { json_by_server: true } if json => Form::Json,
+        Kind::Opaque { json_by_server: true, .. } if json => Form::Json,
         _ => Form::Value,
     }
 }

@@ -215,6 +215,23 @@ pub enum BoundRule {
     File(String),
 }
 
+impl BoundRule {
+    /// Calls `visit` on each rule directly inside this one.
+    pub fn nested<'a>(&'a self, visit: &mut dyn FnMut(&'a BoundRule)) {
+        match self {
+            BoundRule::First(rules) | BoundRule::Array(rules) | BoundRule::Uuid(rules) => {
+                rules.iter().for_each(visit);
+            }
+            BoundRule::Lookup { key, .. } => key.iter().for_each(visit),
+            BoundRule::Map { from, .. }
+            | BoundRule::Cast { from, .. }
+            | BoundRule::Moved { from, .. } => visit(from),
+            BoundRule::Object { entries, .. } => entries.iter().for_each(|(_, rule)| visit(rule)),
+            BoundRule::Input(_) | BoundRule::Constant(_) | BoundRule::File(_) => {}
+        }
+    }
+}
+
 /// Binds a mapping.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use crate::sql::{Affinity, Flavor, TableName};
 
 fn column(name: &str, ty: &str, not_null: bool) -> Column {
     let kind = match ty {
-        "tags" => Kind::Opaque { json_by_server: true },
+        "tags" => Kind::Opaque { json_by_server: true, portable: false },
         "BOOLEAN" => Kind::Dynamic(Affinity::Bool),
         "TEXT" => Kind::Dynamic(Affinity::Text),
         ty => crate::mapping::cast::parse_type(ty).unwrap_or_else(|| panic!("{ty} is a type")).kind,
@@ -205,7 +205,7 @@ fn rest_takes_what_no_other_rule_takes() {
         Err("rule lookup of column fk reads the target".to_owned())
     );
     assert!(
-        render_inputs(&bound, Flavor::Postgres, "s")
+        render_inputs(&bound, Flavor::Postgres, "s", &[])
             .contains(&"to_jsonb(\"s\".\"*\")::text".to_owned())
     );
 }
@@ -348,7 +348,7 @@ fn sql_and_children_are_inputs() {
         render(&bound, Flavor::Postgres, "s"),
         Ok(vec!["(1 -- one\n)".into(), array.into()])
     );
-    assert_eq!(render_inputs(&bound, Flavor::Postgres, "s")[1], format!("({array})::text"));
+    assert_eq!(render_inputs(&bound, Flavor::Postgres, "s", &[])[1], format!("({array})::text"));
     let wrong = Rule::Children {
         table: "stp".into(),
         matches: vec![],

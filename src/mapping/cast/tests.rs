@@ -16,7 +16,7 @@ fn ty(name: &str) -> ColumnType {
         "BOOLEAN" => Affinity::Bool,
         "JSON" => Affinity::Json,
         "mood" => {
-            let kind = Kind::Opaque { json_by_server: false };
+            let kind = Kind::Opaque { json_by_server: false, portable: false };
             return ColumnType { kind, name: name.into() };
         }
         name => return parse_type(name).unwrap_or_else(|| panic!("{name} is a type")),

@@ -207,6 +207,16 @@ fn offset(zone: i64) -> String {
 
 /// `2024-01-31`, and ` BC` for years before 1.
 fn date(day: i64) -> (String, &'static str) {
+    let (year, month, day) = civil(day);
+    if year < 1 {
+        (format!("{:04}-{month:02}-{day:02}", 1 - year), " BC")
+    } else {
+        (format!("{year:04}-{month:02}-{day:02}"), "")
+    }
+}
+
+/// Year, month and day of a day since 1970-01-01; year 0 is 1 BC.
+pub(crate) fn civil(day: i64) -> (i64, i64, i64) {
     // Howard Hinnant's civil_from_days.
     let shifted = day + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -216,12 +226,23 @@ fn date(day: i64) -> (String, &'static str) {
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    if year < 1 {
-        (format!("{:04}-{month:02}-{day:02}", 1 - year), " BC")
-    } else {
-        (format!("{year:04}-{month:02}-{day:02}"), "")
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// Days since 1970-01-01, if there is a date, and microseconds of the day in UTC, of a text that
+/// a pinned session prints. `None` for everything else, more digits than six among it.
+pub(crate) fn moment(text: &str) -> Option<(Option<i64>, i64)> {
+    let parts = parse(text)?;
+    if parts.zone.is_some_and(|zone| zone != 0) {
+        return None;
     }
+    let (seconds, fraction) = parts.time.unwrap_or_default();
+    if fraction.len() > 6 {
+        return None;
+    }
+    let micros: i64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let micros = micros * 10_i64.pow(6 - fraction.len() as u32);
+    Some((parts.day, seconds * 1_000_000 + micros))
 }
 
 /// Days since 1970-01-01; year 0 is 1 BC.

@@ -10,7 +10,7 @@ pub use sqlite::{SQL_FUNCTIONS, sql_function};
 
 use super::bind::{BoundChildren, BoundMapping, BoundRule, Form, Input, InputSource};
 pub use crate::sql::Flavor;
-use crate::sql::quote;
+use crate::sql::{Kind, quote};
 use crate::value::Value;
 
 /// The SELECT list of an INSERT … SELECT inside one database: one expression per written
@@ -36,21 +36,33 @@ pub fn render(mapping: &BoundMapping, to: Flavor, alias: &str) -> Result<Vec<Str
         .collect()
 }
 
-/// The SELECT list that delivers the inputs for the other reader.
-pub fn render_inputs(mapping: &BoundMapping, flavor: Flavor, alias: &str) -> Vec<String> {
+/// The SELECT list that delivers the inputs to the other readers. Those that are `unread` (by
+/// position; missing ones are not) come in their own binary form, whatever it is.
+pub fn render_inputs(
+    mapping: &BoundMapping,
+    flavor: Flavor,
+    alias: &str,
+    unread: &[bool],
+) -> Vec<String> {
     let select =
         Select { inputs: &mapping.inputs, lossy: mapping.lossy, flavor, alias, child: false };
-    mapping
-        .inputs
-        .iter()
-        .map(|input| match (&input.source, input.form, flavor) {
-            (InputSource::Children(_), _, Flavor::Postgres) => {
-                format!("({})::text", select.raw(input))
+    let form = |(at, input): (usize, &Input)| {
+        let raw = select.raw(input);
+        if flavor != Flavor::Postgres || unread.get(at) == Some(&true) {
+            return raw;
+        }
+        match (&input.source, input.form, input.kind()) {
+            (InputSource::Children(_), _, _) => format!("({raw})::text"),
+            (_, Form::Json, _) => format!("to_jsonb({raw})::text"),
+            (_, _, Kind::Opaque { .. } | Kind::Interval | Kind::TimeTz(_)) => {
+                format!("({raw})::text")
             }
-            (_, Form::Json, Flavor::Postgres) => format!("to_jsonb({})::text", select.raw(input)),
-            _ => select.raw(input),
-        })
-        .collect()
+            // A query's answer says so of oid too, which is not sent like a bigint.
+            (_, _, Kind::Int(8)) if input.ty.name == "oid" => format!("({raw})::bigint"),
+            _ => raw,
+        }
+    };
+    mapping.inputs.iter().enumerate().map(form).collect()
 }
 
 /// What the expressions of one SELECT share.

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, Row as _};
 use super::*;
 
 fn types() -> Vec<(Kind, &'static str)> {
-    let array = Kind::Opaque { json_by_server: true };
+    let array = Kind::Opaque { json_by_server: true, portable: false };
     vec![
         (Kind::Bool, "boolean"),
         (Kind::Int(2), "smallint"),
@@ -35,7 +35,7 @@ fn types() -> Vec<(Kind, &'static str)> {
         (Kind::Uuid, "uuid"),
         (array.clone(), "integer[]"),
         (array, "text[]"),
-        (Kind::Opaque { json_by_server: false }, "inet"),
+        (Kind::Opaque { json_by_server: false, portable: false }, "inet"),
     ]
 }
 
@@ -221,7 +221,7 @@ fn typed(text: String, kind: &Kind) -> Value {
 
 /// The inputs of all rows, by COPY in text format.
 async fn read_postgres(db: &mut PgConnection, bound: &BoundMapping) -> Vec<Vec<Value>> {
-    let list: String = render_inputs(bound, Flavor::Postgres, "s")
+    let list: String = render_inputs(bound, Flavor::Postgres, "s", &[])
         .iter()
         .map(|input| format!(", {input}"))
         .collect();

@@ -125,7 +125,7 @@ fn both_readers_agree_on_sqlite() {
         let list = render(&bound, Flavor::Sqlite, "s")
             .expect("the mapping was rendered before")
             .join(", ");
-        let inputs = render_inputs(&bound, Flavor::Sqlite, "s");
+        let inputs = render_inputs(&bound, Flavor::Sqlite, "s", &[]);
         for id in 1..=ROWS {
             let select = format!(
                 "SELECT 0 {} FROM s AS \"s\" WHERE id = {id}",
