@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::mapping::BoundMapping;
 use crate::plan::Options;
 use crate::sql::keyset::KeyColumns;
-use crate::sql::{Column, Table};
+use crate::sql::{Column, Table, TableName};
 
 /// A `copy`, `seed` or `update` step, bound.
 pub struct Job {
@@ -32,6 +32,7 @@ pub struct Job {
 }
 
 /// The rows of a step's cut.
+#[derive(Debug, Clone)]
 pub struct SourceRows {
     /// A FROM item with the alias `s`, for a session on the source; empty for rows in memory.
     pub from: String,
@@ -41,6 +42,8 @@ pub struct SourceRows {
     pub filter: Option<String>,
     /// The key, unique and never NULL within ranges; `None`: one transaction for everything.
     pub key: Option<KeyColumns>,
+    /// The table, if it is one and not a query.
+    pub table: Option<TableName>,
     /// The plan's name for it, for messages.
     pub name: String,
 }
@@ -49,6 +52,11 @@ impl SourceRows {
     /// What follows FROM, in a session on the source.
     pub fn from_where(&self, conditions: &[String]) -> String {
         self.restricted(&self.from, conditions)
+    }
+
+    /// The same of a sample of the rows: `clause` says which.
+    pub fn sampled(&self, clause: &str, conditions: &[String]) -> String {
+        self.restricted(&format!("{}{clause}", self.from), conditions)
     }
 
     /// What follows FROM, in a session on the target that sees the source.

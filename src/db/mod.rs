@@ -149,6 +149,17 @@ pub enum RunLock {
     File(sqlite::FileLock),
 }
 
+/// Where keys that part a large table come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sample {
+    /// From a clause after the table's name and alias that leaves a sample of its rows.
+    Clause(String),
+    /// From the lowest and highest value of its key, an integer whose values may have gaps.
+    Range(i64, i64),
+    /// From all of its keys.
+    None,
+}
+
 /// Rows to write into one table.
 pub struct Insert<'a> {
     /// The target table.
@@ -234,6 +245,12 @@ pub trait Session: Send {
 
     /// The table as the catalog describes it; `None` if there is none.
     async fn table(&mut self, name: &TableName) -> Result<Option<Table>>;
+
+    /// About how many rows there are, without looking at them; `None`: it has to be counted.
+    async fn estimate(&mut self, from_where: &str) -> Result<Option<u64>>;
+
+    /// How keys that part the table can be found without reading all of it.
+    async fn sample(&mut self, table: &TableName) -> Result<Sample>;
 
     /// The columns of a query, without running it.
     async fn describe(&mut self, query: &str) -> Result<Vec<Column>>;

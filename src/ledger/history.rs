@@ -110,6 +110,23 @@ impl Ledger {
         Ok(())
     }
 
+    /// Sets how many rows a step had to move, where it began with an estimate.
+    pub async fn set_source_rows(
+        &self,
+        session: &mut dyn Session,
+        step: &str,
+        rows: u64,
+    ) -> Result<()> {
+        let table = self.table("steps");
+        let update = Statement::new(format!(
+            "UPDATE {table} SET source_rows = $1 WHERE run = $2 AND step = $3"
+        ))
+        .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+        .bind(self.run.as_str())
+        .bind(step);
+        session.execute(&update).await.map(|_| ())
+    }
+
     /// Sets a step's state; `after` and `source_after` are kept where given.
     pub async fn set_step(
         &self,

@@ -5,8 +5,9 @@
 //! number, bytes that it doesn't know) it leaves to [`eval`](super::eval()), whose word is final:
 //! both then write the same row, or give the same reject.
 
-use super::bind::{BoundMapping, BoundRule, Form};
+use super::bind::{BoundMapping, BoundRule, Form, Input, InputSource};
 use super::cast::exact_in_sql;
+use super::cast::json::refusal as json_refusal;
 use super::eval::{Context, Found, Outcome, column_value, eval};
 use super::wire::{Cell, encode};
 use crate::sql::{Affinity, ColumnType, Flavor, Kind};
@@ -16,6 +17,8 @@ use crate::value::{Row, Value, write_json_string};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Program {
     columns: Vec<Op>,
+    /// In which form each input comes.
+    kinds: Vec<Kind>,
     /// Every column passes as it is.
     identity: bool,
 }
@@ -39,6 +42,8 @@ enum Op {
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
     Input(usize),
+    /// A document of a json column on its way into jsonb, which holds less.
+    Checked(usize),
     /// A constant's JSON, and whether it is null.
     Fixed(String, bool),
     /// `"key":` and what follows it.
@@ -97,13 +102,21 @@ impl Program {
                 return Err(format!("a rule of column {} looks outside of its row", column.name));
             }
             let op = op(mapping, &column.rule, &column.ty, source);
+            if let Op::Same(which) = op
+                && passes_unread(mapping.inputs[which].kind())
+                && uses(mapping, which) > 1
+            {
+                let name = &mapping.inputs[which].name;
+                return Err(format!("{name} is read by a rule and passes unread in another"));
+            }
             if !matches!(op, Op::Same(_)) && !encode::is_known(&column.ty.kind) {
                 return Err(format!("column {} travels as text: {}", column.name, column.ty.name));
             }
             columns.push(op);
         }
         let identity = columns.iter().all(|op| matches!(op, Op::Same(_)));
-        Ok(Program { columns, identity })
+        let kinds = mapping.inputs.iter().map(Input::kind_read).collect();
+        Ok(Program { columns, kinds, identity })
     }
 
     /// No column needs a change.
@@ -184,7 +197,7 @@ impl Program {
             },
             Op::Int(input, width) => match cell(input)? {
                 Cell::Int(i) => encode::int(i, *width, out),
-                cell => match cell.value(mapping.inputs[*input].kind()) {
+                cell => match cell.value(&self.kinds[*input]) {
                     Ok(Value::Int(i)) => encode::int(i, *width, out),
                     _ => false,
                 },
@@ -201,55 +214,54 @@ impl Program {
             },
             Op::Json(node, binary) => {
                 scratch.json.clear();
-                match json(mapping, node, row, &mut scratch.json) {
+                match json(&self.kinds, node, row, &mut scratch.json) {
                     Some(_) => encode::json(&scratch.json, *binary, out),
                     None => false,
                 }
             }
-            Op::Rule(inputs) => rule(mapping, which, inputs, row, scratch, out),
+            Op::Rule(inputs) => self.rule(mapping, which, inputs, row, scratch, out),
         };
         if written { Ok(()) } else { Err(Uncertain) }
     }
-}
 
-/// One column by its rule alone.
-fn rule(
-    mapping: &BoundMapping,
-    which: usize,
-    inputs: &[usize],
-    row: &[Cell<'_>],
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> bool {
-    scratch.values.resize(mapping.inputs.len(), Value::Null);
-    for input in inputs {
-        let (Some(cell), kind) = (row.get(*input), mapping.inputs[*input].kind_read()) else {
-            return false;
-        };
-        let Ok(value) = cell.value(&kind) else {
-            return false;
-        };
-        scratch.values[*input] = value;
-    }
-    match column_value(mapping, which, &scratch.values, &mut Nothing) {
-        Some(value) => encode::value(&value, &mapping.columns[which].ty.kind, out),
-        None => false,
+    /// One column by its rule alone.
+    fn rule(
+        &self,
+        mapping: &BoundMapping,
+        which: usize,
+        inputs: &[usize],
+        row: &[Cell<'_>],
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        scratch.values.resize(mapping.inputs.len(), Value::Null);
+        for input in inputs {
+            let Some(Ok(value)) = row.get(*input).map(|cell| cell.value(&self.kinds[*input]))
+            else {
+                return false;
+            };
+            scratch.values[*input] = value;
+        }
+        match column_value(mapping, which, &scratch.values, &mut Nothing) {
+            Some(value) => encode::value(&value, &mapping.columns[which].ty.kind, out),
+            None => false,
+        }
     }
 }
 
 /// Appends the node's JSON; whether its value is NULL. `None`: not certain.
-fn json(mapping: &BoundMapping, node: &Node, row: &[Cell<'_>], out: &mut String) -> Option<bool> {
+fn json(kinds: &[Kind], node: &Node, row: &[Cell<'_>], out: &mut String) -> Option<bool> {
     match node {
         Node::Input(which) => {
-            let (cell, input) = (row.get(*which)?, &mapping.inputs[*which]);
-            let done = match input.form {
-                Form::Json => cell.write_json(&Kind::Json, out),
-                Form::Value => cell.write_json(input.kind(), out),
-            };
-            if !done {
-                return None;
-            }
-            Some(cell.is_null())
+            let cell = row.get(*which)?;
+            cell.write_json(&kinds[*which], out).then(|| cell.is_null())
+        }
+        Node::Checked(which) => {
+            let cell = row.get(*which)?;
+            let start = out.len();
+            let done = cell.write_json(&kinds[*which], out);
+            let taken = cell.is_null() || json_refusal(&out[start..], true).is_none();
+            (done && taken).then(|| cell.is_null())
         }
         Node::Fixed(text, null) => {
             out.push_str(text);
@@ -264,7 +276,7 @@ fn json(mapping: &BoundMapping, node: &Node, row: &[Cell<'_>], out: &mut String)
                     out.push(',');
                 }
                 out.push_str(key);
-                if json(mapping, node, row, out)? && *drop_nulls {
+                if json(kinds, node, row, out)? && *drop_nulls {
                     out.truncate(start);
                 } else {
                     comma = true;
@@ -279,7 +291,7 @@ fn json(mapping: &BoundMapping, node: &Node, row: &[Cell<'_>], out: &mut String)
                 if at > 0 {
                     out.push(',');
                 }
-                json(mapping, node, row, out)?;
+                json(kinds, node, row, out)?;
             }
             out.push(']');
             Some(false)
@@ -296,6 +308,7 @@ pub fn values(mapping: &BoundMapping, row: &[Cell<'_>]) -> Option<Row> {
 fn op(mapping: &BoundMapping, rule: &BoundRule, to: &ColumnType, source: Flavor) -> Op {
     if let BoundRule::Input(which) = rule
         && mapping.inputs[*which].form == Form::Value
+        && !matches!(mapping.inputs[*which].source, InputSource::Children(_))
     {
         let from = &mapping.inputs[*which].ty;
         if source == Flavor::Postgres && same_bytes(from, to) {
@@ -316,7 +329,7 @@ fn op(mapping: &BoundMapping, rule: &BoundRule, to: &ColumnType, source: Flavor)
     }
     if matches!(to.kind, Kind::Json | Kind::Jsonb)
         && matches!(rule, BoundRule::Object { .. } | BoundRule::Array(_))
-        && let Some(node) = node(mapping, rule)
+        && let Some(node) = node(mapping, rule, to.kind == Kind::Jsonb)
     {
         return Op::Json(node, to.kind == Kind::Jsonb);
     }
@@ -326,13 +339,20 @@ fn op(mapping: &BoundMapping, rule: &BoundRule, to: &ColumnType, source: Flavor)
 }
 
 /// The JSON of a rule that is made of columns and constants only.
-fn node(mapping: &BoundMapping, rule: &BoundRule) -> Option<Node> {
+fn node(mapping: &BoundMapping, rule: &BoundRule, binary: bool) -> Option<Node> {
     match rule {
         // A document of the source that is not known to be valid is looked at by `eval`.
         BoundRule::Input(which)
             if matches!(mapping.inputs[*which].kind(), Kind::Dynamic(Affinity::Json)) =>
         {
             (mapping.inputs[*which].form == Form::Json).then_some(Node::Input(*which))
+        }
+        BoundRule::Input(which)
+            if binary
+                && *mapping.inputs[*which].kind() == Kind::Json
+                && mapping.inputs[*which].form == Form::Value =>
+        {
+            Some(Node::Checked(*which))
         }
         BoundRule::Input(which) => Some(Node::Input(*which)),
         BoundRule::Constant(value) => {
@@ -347,14 +367,16 @@ fn node(mapping: &BoundMapping, rule: &BoundRule) -> Option<Node> {
                     let mut text = String::new();
                     write_json_string(key, &mut text);
                     text.push(':');
-                    Some((text, node(mapping, rule)?))
+                    Some((text, node(mapping, rule, binary)?))
                 })
                 .collect::<Option<_>>()?;
             Some(Node::Object { entries, drop_nulls: *drop_nulls })
         }
-        BoundRule::Array(rules) => {
-            rules.iter().map(|rule| node(mapping, rule)).collect::<Option<_>>().map(Node::Array)
-        }
+        BoundRule::Array(rules) => rules
+            .iter()
+            .map(|rule| node(mapping, rule, binary))
+            .collect::<Option<_>>()
+            .map(Node::Array),
         _ => None,
     }
 }
@@ -385,6 +407,16 @@ fn outside(rule: &BoundRule) -> bool {
         matches!(rule, BoundRule::Lookup { .. } | BoundRule::Moved { .. } | BoundRule::File(_));
     rule.nested(&mut |inner| found |= outside(inner));
     found
+}
+
+/// Columns whose rule reads the input.
+fn uses(mapping: &BoundMapping, which: usize) -> usize {
+    let reads = |rule: &BoundRule| {
+        let mut inputs = Vec::new();
+        inputs_of(rule, &mut inputs);
+        inputs.contains(&which)
+    };
+    mapping.columns.iter().filter(|column| reads(&column.rule)).count()
 }
 
 fn inputs_of(rule: &BoundRule, inputs: &mut Vec<usize>) {

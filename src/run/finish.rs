@@ -40,11 +40,11 @@ pub async fn record(started: &Started, step: &str) -> Result<Option<StepRecord>>
 /// Protected tables and checks; 0, or 3 when something differs.
 pub async fn prove(runner: &Runner, started: &mut Started) -> Result<u8> {
     let plan = &runner.plan;
-    let context = &started.context;
     let mut session = session(started, "verify").await?;
     let session = session.as_mut();
     crate::fail::point("verify");
     let mut ok = counts_hold(runner, started, session).await?;
+    let context = &started.context;
     for protected in &plan.protect {
         let found =
             protect::compare(session, &context.ledger, protected, protected.allow_inserts).await?;
@@ -66,10 +66,10 @@ pub async fn prove(runner: &Runner, started: &mut Started) -> Result<u8> {
 /// The target's counts against the ledger: each table's last step says how many rows it left.
 async fn counts_hold(
     runner: &Runner,
-    started: &Started,
+    started: &mut Started,
     session: &mut dyn Session,
 ) -> Result<bool> {
-    let context = &started.context;
+    let Started { context, counted, .. } = started;
     let records = context.ledger.steps(session).await?;
     let mut ok = true;
     for (at, record) in records.iter().enumerate() {
@@ -87,6 +87,7 @@ async fn counts_hold(
             continue;
         };
         let now = count(session, &found.name.sql()).await?;
+        counted.insert(table.clone(), now);
         if now != after {
             ok = false;
             context.emitter.emit(What::ExpectationFailed {
@@ -127,6 +128,7 @@ pub async fn close(runner: &Runner, started: &mut Started, result: Result<u8>) -
         });
         let mut session = self::session(started, "rollback").await?;
         started.records = ledger.steps(session.as_mut()).await?;
+        started.counted.clear();
         roll_back(runner, started).await?;
     }
     result
@@ -223,7 +225,7 @@ fn nothing_after(records: &[StepRecord], only: &str) -> Result<()> {
 
 /// What a rollback would do.
 pub async fn rollback_preview(runner: &Runner) -> Result<Outcome> {
-    let started = start::look_on(runner).await?;
+    let mut started = start::look_on(runner).await?;
     let context = &started.context;
     let mut session = session(&started, "rollback").await?;
     for record in started.records.iter().rev() {
@@ -249,7 +251,7 @@ pub async fn rollback_preview(runner: &Runner) -> Result<Outcome> {
         });
     }
     let steps = all_figures(&started).await?;
-    let tables = table_counts(&started).await?;
+    let tables = table_counts(&mut started).await?;
     Ok(Outcome { exit_code: 0, steps, tables })
 }
 
@@ -266,17 +268,22 @@ pub async fn all_figures(started: &Started) -> Result<Vec<StepFigures>> {
     Ok(out)
 }
 
-/// Counts of every table that the plan writes or protects, at the baseline and now.
-pub async fn table_counts(started: &Started) -> Result<Vec<TableCounts>> {
+/// Counts of every table that the plan writes or protects, at the baseline and now. What was
+/// counted a moment ago, for the proof, is not counted again.
+pub async fn table_counts(started: &mut Started) -> Result<Vec<TableCounts>> {
     let mut session = session(started, "count").await?;
     let session = session.as_mut();
+    let counted = std::mem::take(&mut started.counted);
     let mut out = Vec::new();
     for (table, before, protected) in
         protect::baseline_tables(session, &started.context.ledger).await?
     {
-        let after = match session.table(&TableName::bare(table.as_str())).await? {
-            Some(found) => Some(count(session, &found.name.sql()).await?),
-            None => None,
+        let after = match counted.get(&table) {
+            Some(rows) => Some(*rows),
+            None => match session.table(&TableName::bare(table.as_str())).await? {
+                Some(found) => Some(count(session, &found.name.sql()).await?),
+                None => None,
+            },
         };
         out.push(TableCounts { table, before, after, protected });
     }

@@ -2,6 +2,7 @@
 //! They share the conductor's epoch; each chunk has its own fence. When the conductor dies, one
 //! of them takes its seat.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,7 +94,7 @@ async fn end(
     begun: Instant,
 ) -> Result<Outcome> {
     match helper {
-        Some(helper) => runner.outcome(&helper, result, begun).await,
+        Some(mut helper) => runner.outcome(&mut helper, result, begun).await,
         None => Err(result.err().unwrap_or_else(|| held(&runner.plan.name))),
     }
 }
@@ -140,7 +141,14 @@ async fn begin(runner: &Runner, run: &Run) -> Result<Started> {
     let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
     emitter.emit(What::RunStarted { resumed: true, joined: true, steps });
     let context = start::context(runner, databases, ledger, emitter, None);
-    Ok(Started { context, records, was_done: false, seat: Some(seat), _snapshot: None })
+    Ok(Started {
+        context,
+        records,
+        was_done: false,
+        seat: Some(seat),
+        counted: BTreeMap::new(),
+        _snapshot: None,
+    })
 }
 
 /// Works on the chunks of the step that runs, until none is left or the seat is free.

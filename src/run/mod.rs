@@ -208,13 +208,13 @@ impl Runner {
     async fn conduct(&self, mut started: Started, begun: Instant) -> Result<Outcome> {
         let result = self.steps_and_proof(&mut started).await;
         let result = finish::close(self, &mut started, result).await;
-        self.outcome(&started, result, begun).await
+        self.outcome(&mut started, result, begun).await
     }
 
     /// The end of a command: its last event, its figures, and this process's leave.
     async fn outcome(
         &self,
-        started: &Started,
+        started: &mut Started,
         result: Result<u8>,
         begun: Instant,
     ) -> Result<Outcome> {
@@ -299,7 +299,7 @@ impl Runner {
         let begun = Instant::now();
         let mut started = start::look_on(self).await?;
         let result = finish::prove(self, &mut started).await;
-        self.outcome(&started, result, begun).await
+        self.outcome(&mut started, result, begun).await
     }
 
     /// `tablelift rollback`: takes back exactly what the run wrote. With `dry`, says what it
@@ -311,7 +311,7 @@ impl Runner {
         }
         let mut started = start::take_for_rollback(self).await?;
         let result = finish::roll_back(self, &mut started).await;
-        self.outcome(&started, result, begun).await
+        self.outcome(&mut started, result, begun).await
     }
 
     /// Whether a failure with this error takes the run back at once.

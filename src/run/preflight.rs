@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::db::{Access, Database, Session, count};
+use crate::engine::chunker::{Size, size};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Plan, StepKind};
 use crate::sql::TableName;
@@ -225,22 +226,25 @@ async fn counts(
         report.add(Level::Warning, &subject, message, Some(step.line));
     }
     let rows = match (&bound.seed, &step.kind) {
-        (Some(seed), _) => Ok(seed.count()),
-        (None, StepKind::Update(_)) => count(ends.target, &bound.job.source.from_where(&[])).await,
-        (None, _) => count(ends.source, &bound.job.source.from_where(&[])).await,
+        (Some(seed), _) => Ok(Size { rows: seed.count(), exact: true }),
+        (None, StepKind::Update(_)) => size(ends.target, &bound.job.source, true).await,
+        (None, _) => {
+            size(ends.source, &bound.job.source, plan.steps[position].expect.source.is_some()).await
+        }
     };
     let into = bound.job.target.name.sql();
     let before = count(ends.target, &into).await;
     let settled = !unsettled.has(&into);
     let source_settled = !ends.joint || ends.attached || !unsettled.reads(&bound.job.source.from);
     unsettled.tables.insert(into);
-    let (rows, before) = match (rows, before) {
-        (Ok(rows), Ok(before)) => (rows, before),
+    let (size, before) = match (rows, before) {
+        (Ok(size), Ok(before)) => (size, before),
         (Err(error), _) | (_, Err(error)) => {
             report.add_error(&subject, &error, Some(step.line));
             return;
         }
     };
+    let rows = size.rows;
     let expect = &step.expect;
     let table = &bound.job.target.name.name;
     // What an update finds may depend on the steps before it.
@@ -267,7 +271,7 @@ async fn counts(
     report.add(
         Level::Ok,
         &subject,
-        format!("{rows} rows into {table} ({})", bound.choice),
+        format!("{size} into {table} ({})", bound.choice),
         Some(step.line),
     );
     let before = settled.then_some(before);

@@ -1,6 +1,6 @@
 //! The start of a command: databases, the lock, the ledger, baseline or resume.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct Started {
     pub was_done: bool,
     /// This process's part in the run; `None` for commands that only look.
     pub seat: Option<Seat>,
+    /// Rows of tables that the closing proof has just counted.
+    pub counted: BTreeMap<String, u64>,
     /// Holds the source's snapshot open.
     pub _snapshot: Option<Box<dyn Session>>,
 }
@@ -101,7 +103,14 @@ pub async fn start(runner: &Runner, patient: bool) -> Result<Started> {
     let (snapshot_session, snapshot) = snapshot(plan, &databases.source).await?;
     let context = context(runner, databases, ledger, emitter, snapshot);
     let was_done = resumed.is_some_and(|run| run.state == "done");
-    Ok(Started { context, records, was_done, seat: Some(seat), _snapshot: snapshot_session })
+    Ok(Started {
+        context,
+        records,
+        was_done,
+        seat: Some(seat),
+        counted: BTreeMap::new(),
+        _snapshot: snapshot_session,
+    })
 }
 
 /// For commands that look at a run without taking it over.
@@ -113,7 +122,14 @@ pub async fn look_on(runner: &Runner) -> Result<Started> {
     ledger.run = run.id;
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
     let context = context(runner, databases, ledger, emitter, None);
-    Ok(Started { context, records, was_done: false, seat: None, _snapshot: None })
+    Ok(Started {
+        context,
+        records,
+        was_done: false,
+        seat: None,
+        counted: BTreeMap::new(),
+        _snapshot: None,
+    })
 }
 
 /// Takes the plan over for a rollback: from here on nothing of the run can commit any more.
@@ -133,7 +149,14 @@ pub async fn take_for_rollback(runner: &Runner) -> Result<Started> {
     let records = ledger.steps(session.as_mut()).await?;
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
     let context = context(runner, databases, ledger, emitter, None);
-    Ok(Started { context, records, was_done: false, seat: Some(seat), _snapshot: None })
+    Ok(Started {
+        context,
+        records,
+        was_done: false,
+        seat: Some(seat),
+        counted: BTreeMap::new(),
+        _snapshot: None,
+    })
 }
 
 /// What steps need of this process.

@@ -20,6 +20,13 @@ impl KeyColumns {
         list.join(", ")
     }
 
+    /// `alias."a" DESC, alias."b" DESC`: the highest key first.
+    pub fn descending(&self, alias: &str) -> String {
+        let list: Vec<String> =
+            self.0.iter().map(|column| format!("{alias}.{} DESC", quote(&column.name))).collect();
+        list.join(", ")
+    }
+
     /// The condition that a row's key lies in `range`; `TRUE`-like when unbounded.
     pub fn within(&self, dialect: &dyn Dialect, alias: &str, range: &KeyRange) -> String {
         let mut conditions = Vec::new();

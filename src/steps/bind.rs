@@ -111,7 +111,14 @@ async fn bind_copy(plan: &Plan, step: &Step, copy: &Copy, ends: &mut Ends<'_>) -
         CopySource::Table(name) => name.clone(),
         CopySource::Query(_) => "copy_query".to_owned(),
     };
-    let mut source = SourceRows { from, joint_from, filter: copy.filter.clone(), key: None, name };
+    let mut source = SourceRows {
+        from,
+        joint_from,
+        filter: copy.filter.clone(),
+        key: None,
+        table: source_table.as_ref().map(|table| table.name.clone()),
+        name,
+    };
     source.key =
         key(ends.source, &source, &columns, source_table.as_ref(), copy.key.as_deref()).await?;
     let types = sql_types(ends.source, &source.from, copy.columns.as_ref()).await?;
@@ -136,6 +143,7 @@ async fn bind_seed(plan: &Plan, step: &Step, seed: &Seed, ends: &mut Ends<'_>) -
         joint_from: String::new(),
         filter: None,
         key: None,
+        table: None,
         name: "seed".to_owned(),
     };
     let mut bound = finish(plan, step, source, target, mapping, ends, false)?;
@@ -157,6 +165,7 @@ async fn bind_update(
         joint_from: from,
         filter: update.filter.clone(),
         key: None,
+        table: Some(target.name.clone()),
         name: update.table.clone(),
     };
     source.key =

@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicU64;
 use super::StepContext;
 use super::bind::{self, Bound, Ends};
 use crate::db::{Access, Session, count};
-use crate::engine::chunker::{Cut, cut};
+use crate::engine::chunker::{Cut, Size, cut, size};
 use crate::engine::{self, Shared};
 use crate::error::{Error, Result};
 use crate::event::{StepFigures, What};
+use crate::job::SourceRows;
 use crate::key::{Key, KeyRange};
 use crate::ledger::chunks::ChunkKind;
 use crate::ledger::history::StepRecord;
@@ -53,7 +54,7 @@ struct RowStep<'a> {
     target: Box<dyn Session>,
     route: String,
     into: String,
-    from: String,
+    rows: SourceRows,
     table: crate::sql::Table,
 }
 
@@ -85,7 +86,7 @@ impl<'a> RowStep<'a> {
         Ok(RowStep {
             route: bound.choice.to_string(),
             into: bound.job.target.name.sql(),
-            from: bound.job.source.from_where(&[]),
+            rows: bound.job.source.clone(),
             table: bound.job.target.clone(),
             context,
             step,
@@ -107,7 +108,7 @@ impl<'a> RowStep<'a> {
         let before = count(self.target.as_mut(), &self.into).await?;
         let expect = self.step.expect.clone();
         self.expected("before", expect.before, before)?;
-        self.expected("source", expect.source, cut.rows)?;
+        self.expected("source", expect.source, cut.size.rows)?;
         let files = self.bound()?.seed.as_ref().map_or(0, |seed| seed.file_count);
         self.expected("files", expect.files, files)?;
         let record = StepRecord {
@@ -119,7 +120,7 @@ impl<'a> RowStep<'a> {
             route: self.route.clone(),
             target_table: self.step.kind.target_table().map(str::to_owned),
             columns: serde_json::to_string(&self.bound()?.job.marks).ok(),
-            source_rows: Some(cut.rows),
+            source_rows: Some(cut.size.rows),
             source_rows_after: None,
             before_rows: Some(before),
             after_rows: None,
@@ -141,7 +142,10 @@ impl<'a> RowStep<'a> {
             let rows = seed.count();
             let upto = i64::try_from(rows).unwrap_or(i64::MAX);
             let range = KeyRange { after: None, upto: Some(Key::int(upto)) };
-            return Ok(Cut { rows, chunks: vec![(ChunkKind::Range, range)] });
+            return Ok(Cut {
+                size: Size { rows, exact: true },
+                chunks: vec![(ChunkKind::Range, range)],
+            });
         }
         let is_update = matches!(self.step.kind, StepKind::Update(_));
         let session = if is_update { self.target.as_mut() } else { self.source.as_mut() };
@@ -149,8 +153,9 @@ impl<'a> RowStep<'a> {
             // The cut is of the moment that the readers will see.
             engine::read_ahead::join_snapshot(session, snapshot).await?;
         }
-        let cut =
-            cut(session, &bound.job.source, self.workers, self.step.options.batch_rows).await?;
+        let (workers, batch_rows) = (self.workers, self.step.options.batch_rows);
+        let exact = self.step.expect.source.is_some() || is_update;
+        let cut = cut(session, &bound.job.source, workers, batch_rows, exact).await?;
         session.rollback().await;
         Ok(cut)
     }
@@ -229,10 +234,12 @@ impl<'a> RowStep<'a> {
         let totals = context.ledger.totals(self.target.as_mut(), &self.step.name).await?;
         let after = count(self.target.as_mut(), &self.into).await?;
         let is_copy = matches!(self.step.kind, StepKind::Copy(_));
+        let exact = self.step.expect.source.is_some();
         let source_after = match is_copy {
-            true => Some(count(self.source.as_mut(), &self.from).await?),
+            true => Some(size(self.source.as_mut(), &self.rows, exact).await?),
             false => None,
         };
+        let estimated = source_after.is_some_and(|size| !size.exact);
         let handled = totals.inserted + totals.updated + totals.skipped + totals.rejected;
         // Other processes count theirs by themselves.
         engine::rejects_allowed(&self.step.name, totals.rejected, self.step.options.max_rejects)?;
@@ -250,8 +257,17 @@ impl<'a> RowStep<'a> {
         context.ledger.guard(session).await?;
         context
             .ledger
-            .set_step(session, &self.step.name, "done", Some(after), source_after)
+            .set_step(
+                session,
+                &self.step.name,
+                "done",
+                Some(after),
+                source_after.filter(|size| size.exact).map(|size| size.rows),
+            )
             .await?;
+        if estimated {
+            context.ledger.set_source_rows(session, &self.step.name, totals.read).await?;
+        }
         session.commit().await?;
         crate::fail::point("step_done");
         let records = context.ledger.steps(session).await?;

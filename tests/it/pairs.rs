@@ -67,7 +67,7 @@ fn postgres_to_postgres_on_two_databases() {
     target.sql(TARGET_POSTGRES);
     world.write("p.toml", &plan(&source.url, &target.url, ""));
     let ran = world.run(&["run", "p.toml", "--json"]).ok();
-    assert!(ran.events("step_finished")[0]["route"].as_str().unwrap().starts_with("decode"));
+    assert!(ran.events("step_finished")[0]["route"].as_str().unwrap().starts_with("stream"));
     check(&target.rows("SELECT id, name, data FROM target ORDER BY id"));
 }
 

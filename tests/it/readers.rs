@@ -1,5 +1,5 @@
-//! One tree, two readers: what a mapping's SQL makes of a row and what its evaluation makes of
-//! it are the same, on random tables, values and rules.
+//! One tree, several readers: what a mapping's SQL, its program and its evaluation make of a row
+//! are the same, on random tables, values and rules.
 
 mod postgres;
 mod sqlite;

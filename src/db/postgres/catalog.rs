@@ -1,7 +1,7 @@
 //! Tables and columns from PostgreSQL's catalog.
 
 use super::session::PgSession;
-use crate::db::Session as _;
+use crate::db::{Sample, Session as _};
 use crate::error::Result;
 use crate::sql::table::UniqueKey;
 use crate::sql::{Column, ColumnType, Kind, Statement, Table, TableName};
@@ -72,6 +72,40 @@ pub async fn triggers(session: &mut PgSession, table: &Table) -> Result<Vec<Stri
     };
     let rows = session.rows(&Statement::new(TRIGGERS).bind(oid)).await?;
     Ok(rows.iter().map(|row| text(&row[0])).collect())
+}
+
+/// The planner's estimate.
+pub async fn estimate(session: &mut PgSession, from_where: &str) -> Result<Option<u64>> {
+    let explain = Statement::new(format!("EXPLAIN (FORMAT JSON) SELECT 1 FROM {from_where}"));
+    let plan = crate::db::scalar(session, &explain).await?.to_text().unwrap_or_default();
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap_or_default();
+    Ok(plan[0]["Plan"]["Plan Rows"].as_u64())
+}
+
+/// Pages that a sample reads, and the size from which a table is sampled.
+const SAMPLE_PAGES: i64 = 1_000;
+
+/// A clause that leaves the rows of about a thousand pages; the partitions of a table share them.
+pub async fn sample(session: &mut PgSession, table: &TableName) -> Result<Sample> {
+    let Some((oid, _)) = find(session, table).await? else {
+        return Ok(Sample::None);
+    };
+    let ask = Statement::new(
+        "SELECT c.relkind::text, coalesce(sum(pg_relation_size(coalesce(p.relid, c.oid))), 0)::bigint \
+         / current_setting('block_size')::bigint FROM pg_catalog.pg_class c \
+         LEFT JOIN LATERAL pg_partition_tree(c.oid) p ON c.relkind = 'p' \
+         WHERE c.oid = $1::oid GROUP BY c.relkind",
+    )
+    .bind(oid);
+    let rows = session.rows(&ask).await?;
+    let Some([Value::Text(kind), Value::Int(pages)]) = rows.first().map(Vec::as_slice) else {
+        return Ok(Sample::None);
+    };
+    if !matches!(kind.as_str(), "r" | "m" | "p") || *pages < SAMPLE_PAGES * 4 {
+        return Ok(Sample::None);
+    }
+    let percent = 100.0 * SAMPLE_PAGES as f64 / *pages as f64;
+    Ok(Sample::Clause(format!(" TABLESAMPLE SYSTEM ({percent:.9})")))
 }
 
 async fn find(session: &mut PgSession, name: &TableName) -> Result<Option<(i64, TableName)>> {

@@ -13,7 +13,7 @@ use sqlx::{
 
 use super::watch::Watch;
 use super::{catalog, copy_out, copy_text, error, write};
-use crate::db::{Access, Image, Insert, Inserted, RowSink, RowUpdate, Session};
+use crate::db::{Access, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
 use crate::sql::postgres::POSTGRES;
@@ -161,7 +161,13 @@ impl Session for PgSession {
     }
 
     async fn execute(&mut self, statement: &Statement) -> Result<u64> {
-        let answer = self.watch.answer(bound(statement).execute(&mut self.connection)).await;
+        let answer = if statement.binds.is_empty() {
+            // Each such text is run once: not worth preparing.
+            let text = AssertSqlSafe(statement.text.clone());
+            self.watch.answer(sqlx::raw_sql(text).execute(&mut self.connection)).await
+        } else {
+            self.watch.answer(bound(statement).execute(&mut self.connection)).await
+        };
         answer.map(|done| done.rows_affected()).map_err(|failure| self.fail(&failure))
     }
 
@@ -185,6 +191,14 @@ impl Session for PgSession {
 
     async fn table(&mut self, name: &TableName) -> Result<Option<Table>> {
         catalog::table(self, name).await
+    }
+
+    async fn estimate(&mut self, from_where: &str) -> Result<Option<u64>> {
+        catalog::estimate(self, from_where).await
+    }
+
+    async fn sample(&mut self, table: &TableName) -> Result<Sample> {
+        catalog::sample(self, table).await
     }
 
     async fn describe(&mut self, query: &str) -> Result<Vec<Column>> {

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 
 use super::{catalog, error, functions, write};
-use crate::db::{Access, Image, Insert, Inserted, RowSink, RowUpdate, Session};
+use crate::db::{Access, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
 use crate::mapping::wire::Cell;
@@ -144,6 +144,40 @@ impl Session for SqliteSession {
         tokio::task::block_in_place(|| catalog::table(connection, name))
     }
 
+    async fn estimate(&mut self, from_where: &str) -> Result<Option<u64>> {
+        // The highest row number less the lowest: never too few rows, and two look-ups.
+        let range = format!(
+            "SELECT (SELECT max(s._rowid_) FROM {from_where}), (SELECT min(s._rowid_) FROM {from_where})"
+        );
+        if from_where.contains("WHERE") {
+            return Ok(None);
+        }
+        // A query, a view or a table WITHOUT ROWID has none.
+        Ok(match self.rows(&Statement::new(range)).await {
+            Ok(rows) => row_range(&rows)
+                .and_then(|(low, high)| u64::try_from(i128::from(high) - i128::from(low)).ok()),
+            Err(_) => None,
+        })
+    }
+
+    async fn sample(&mut self, table: &TableName) -> Result<Sample> {
+        let found = self.table(table).await?;
+        let key = found.as_ref().map(Table::primary_key).unwrap_or_default();
+        let column = key.first().filter(|_| key.len() == 1);
+        let Some(column) = column.and_then(|name| found.as_ref()?.column(name)) else {
+            return Ok(Sample::None);
+        };
+        // INTEGER PRIMARY KEY is the row number itself.
+        if !column.ty.name.eq_ignore_ascii_case("integer") {
+            return Ok(Sample::None);
+        }
+        let (name, from) = (crate::sql::quote(&column.name), table.sql());
+        let range =
+            format!("SELECT (SELECT max({name}) FROM {from}), (SELECT min({name}) FROM {from})");
+        let rows = self.rows(&Statement::new(range)).await?;
+        Ok(row_range(&rows).map_or(Sample::None, |(low, high)| Sample::Range(low, high)))
+    }
+
     async fn describe(&mut self, query: &str) -> Result<Vec<Column>> {
         self.work(|connection| {
             let prepared = connection.prepare(query)?;
@@ -241,6 +275,14 @@ impl Session for SqliteSession {
         let path =
             std::fs::canonicalize(&path).map_or(path, |path| path.to_string_lossy().into_owned());
         Ok(format!("sqlite:{path}"))
+    }
+}
+
+/// Lowest and highest, of an answer that says them the other way round.
+fn row_range(rows: &[Row]) -> Option<(i64, i64)> {
+    match rows.first().map(Vec::as_slice) {
+        Some([Value::Int(high), Value::Int(low)]) => Some((*low, *high)),
+        _ => None,
     }
 }
 

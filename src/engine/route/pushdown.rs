@@ -61,10 +61,10 @@ impl Pushdown {
         let rows =
             format!("SELECT {} FROM {}", list.join(", "), job.source.joint_from_where(&conditions));
         Ok(match dialect.flavor() {
-            Flavor::Postgres if !job.counts_both => format!(
-                "WITH w AS (INSERT INTO {table} ({names}){overriding} {rows} RETURNING 1) \
-                 SELECT n, n FROM (SELECT count(*) AS n FROM w) c"
-            ),
+            // The server says how many rows it wrote; giving them back to count them costs.
+            Flavor::Postgres if !job.counts_both => {
+                format!("INSERT INTO {table} ({names}){overriding} {rows}")
+            }
             // `r` is evaluated once: rows read and rows written come from one snapshot.
             Flavor::Postgres => format!(
                 "WITH r({names}) AS MATERIALIZED ({rows}), w AS (INSERT INTO {table} ({names})\
@@ -95,6 +95,18 @@ impl Route for Pushdown {
         let conditions: Vec<String> =
             key.no_null("s").into_iter().chain([key.within(dialect, "s", &self.rest)]).collect();
         let names = key.names();
+        let full = format!(
+            "SELECT {} FROM {} ORDER BY {} LIMIT 1 OFFSET {}",
+            dialect.key_list("s", &names),
+            source.joint_from_where(&conditions),
+            key.list("s"),
+            limit.saturating_sub(1),
+        );
+        if let Some(row) = session.rows(&Statement::new(full)).await?.first() {
+            self.next = Some((key_of(dialect.flavor(), row, &source.name)?, limit));
+            return Ok(Waiting { rows: limit, bytes: 0 });
+        }
+        // The last rows of the chunk.
         let find = format!(
             "SELECT {}, count(*) OVER () FROM (SELECT {} FROM {} ORDER BY {} LIMIT {limit}) q \
              ORDER BY {} LIMIT 1",
@@ -102,11 +114,7 @@ impl Route for Pushdown {
             key.list("s"),
             source.joint_from_where(&conditions),
             key.list("s"),
-            names
-                .iter()
-                .map(|name| format!("q.{} DESC", crate::sql::quote(name)))
-                .collect::<Vec<_>>()
-                .join(", "),
+            key.descending("q"),
         );
         let found = session.rows(&Statement::new(find)).await?;
         let Some(row) = found.first() else {
@@ -124,16 +132,21 @@ impl Route for Pushdown {
             return Ok(Batch::default());
         };
         let range = KeyRange { after: self.rest.after.clone(), upto: Some(upto.clone()) };
-        let sql = Self::statement(&self.shared, session, &self.list, &range)?;
-        let rows = session.rows(&Statement::new(sql)).await?;
+        let sql = Statement::new(Self::statement(&self.shared, session, &self.list, &range)?);
         let mut batch = Batch { upto: Some(upto), ..Batch::default() };
         match session.dialect().flavor() {
+            Flavor::Postgres if !self.shared.job.counts_both => {
+                batch.inserted = session.execute(&sql).await?;
+                batch.read = batch.inserted;
+            }
             Flavor::Postgres => {
+                let rows = session.rows(&sql).await?;
                 let counts = rows.first().ok_or_else(|| Error::stop("a batch gave no counts"))?;
                 batch.read = crate::ledger::unsigned(&counts[0]);
                 batch.inserted = crate::ledger::unsigned(&counts[1]);
             }
             Flavor::Sqlite => {
+                let rows = session.rows(&sql).await?;
                 batch.inserted = rows.len() as u64;
                 // The transaction holds SQLite's only write lock and one view of the source.
                 batch.read = if self.shared.job.options.on_conflict == OnConflict::Skip {

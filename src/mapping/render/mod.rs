@@ -54,8 +54,12 @@ pub fn render_inputs(
         match (&input.source, input.form, input.kind()) {
             (InputSource::Children(_), _, _) => format!("({raw})::text"),
             (_, Form::Json, _) => format!("to_jsonb({raw})::text"),
-            (_, _, Kind::Opaque { .. } | Kind::Interval | Kind::TimeTz(_)) => {
-                format!("({raw})::text")
+            (_, _, Kind::Interval | Kind::TimeTz(_)) => format!("({raw})::text"),
+            // By the type's own output: a cast may make something else of it (inet gets a /32).
+            // `IS NULL` would be true for a row of NULLs.
+            (InputSource::Column(_), _, Kind::Opaque { .. }) => output(&raw),
+            (_, _, Kind::Opaque { .. }) => {
+                format!("(SELECT {} FROM (SELECT {raw} AS v) q)", output("q.v"))
             }
             // A query's answer says so of oid too, which is not sent like a bigint.
             (_, _, Kind::Int(8)) if input.ty.name == "oid" => format!("({raw})::bigint"),
@@ -63,6 +67,11 @@ pub fn render_inputs(
         }
     };
     mapping.inputs.iter().enumerate().map(form).collect()
+}
+
+/// What PostgreSQL prints for a value.
+fn output(value: &str) -> String {
+    format!("CASE WHEN num_nulls({value}) = 0 THEN format('%s', {value}) END")
 }
 
 /// What the expressions of one SELECT share.

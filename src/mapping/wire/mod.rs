@@ -77,6 +77,8 @@ impl Cell<'_> {
             (Cell::Int(i), _) => write_int(*i, out),
             (Cell::Text(text), Kind::Json | Kind::Jsonb) => out.push_str(text),
             (Cell::Text(_), Kind::Dynamic(Affinity::Json)) => return false,
+            // jsonb has no such character, and the row is a reject.
+            (Cell::Text(text), _) if text.as_bytes().contains(&0) => return false,
             (Cell::Text(text), _) => write_json_string(text, out),
             (Cell::Wire(bytes), kind) => return wire_json(kind, bytes, out),
             (Cell::Float(_) | Cell::Blob(_), kind) => match self.value(kind) {
