@@ -123,7 +123,8 @@ impl File {
             (Ok(named), Ok(locked)) => named.ino() == locked.ino(),
             _ => false,
         };
-        Ok(same.then_some(FileLock { _file: file, path }))
+        // Only a lock on the named file may remove that name when it is dropped.
+        Ok(if same { Some(FileLock { _file: file, path }) } else { None })
     }
 }
 
