@@ -11,7 +11,6 @@ pub mod rows;
 pub mod sqlite;
 pub mod url;
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use crate::plan::{Endpoint, OnConflict};
 use crate::sql::{Column, Dialect, Flavor, Kind, Statement, Table, TableName};
 use crate::value::{Row, Value};
 
-pub use rows::{ReadRows, RowSink, collect};
+pub use rows::{Blocks, ReadRows, RowSink, collect};
 
 /// One database of a plan.
 pub enum Database {
@@ -268,7 +267,7 @@ pub trait Session: Send {
         &mut self,
         table: &Table,
         _columns: &[Column],
-        _blocks: &mut VecDeque<Vec<u8>>,
+        _blocks: &mut Blocks,
     ) -> Result<u64> {
         Err(Error::stop("only PostgreSQL takes rows in this form")
             .in_table(&table.name.to_string()))

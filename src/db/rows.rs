@@ -1,6 +1,10 @@
 //! Rows on their way out of a session.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
 use async_trait::async_trait;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Session;
 use crate::error::{Error, Result};
@@ -19,6 +23,42 @@ pub trait RowSink: Send {
     /// Hands on what has come together, and waits while whoever takes it is behind. `false`:
     /// nobody wants more.
     async fn hand_on(&mut self) -> bool;
+}
+
+/// Rows that are encoded for a target, in blocks. Blocks that were sent are filled again: memory
+/// that is freed and taken anew by several threads would grow.
+#[derive(Debug, Default)]
+pub struct Blocks {
+    /// With each block, the room that it takes until it is sent.
+    waiting: VecDeque<(Vec<u8>, OwnedSemaphorePermit)>,
+    sent: Option<Vec<u8>>,
+    spare: Spare,
+}
+
+/// Blocks to be filled again.
+pub type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+
+impl Blocks {
+    /// No blocks; what is sent goes to `spare`.
+    pub fn new(spare: Spare) -> Blocks {
+        Blocks { spare, ..Blocks::default() }
+    }
+
+    /// Adds a block.
+    pub fn push(&mut self, block: Vec<u8>, room: OwnedSemaphorePermit) {
+        self.waiting.push_back((block, room));
+    }
+
+    /// The next block to send; the one before it is let go.
+    pub fn next(&mut self) -> Option<&[u8]> {
+        let next = self.waiting.pop_front();
+        if let (Some(mut sent), Ok(mut spare)) = (self.sent.take(), self.spare.lock()) {
+            sent.clear();
+            spare.push(sent);
+        }
+        self.sent = next.map(|(block, _)| block);
+        self.sent.as_deref()
+    }
 }
 
 /// Rows read, with the bytes of their values.

@@ -9,13 +9,13 @@ pub mod retry;
 pub mod route;
 pub mod worker;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::Database;
+use crate::db::{Access, Database, Session};
 use crate::error::{Error, Kind, Result};
 use crate::event::Emitter;
 use crate::job::Job;
@@ -52,6 +52,8 @@ pub struct Shared {
     pub stop: CancellationToken,
     /// Rejects of the step so far, in all processes.
     pub rejects: AtomicU64,
+    /// Sessions on the source whose reader came to the end of its chunk, for the next one.
+    pub readers: Mutex<Vec<Box<dyn Session>>>,
 }
 
 /// Runs the step's open chunks on `workers` workers until none is left.
@@ -82,6 +84,19 @@ pub async fn run(shared: Arc<Shared>, workers: u32) -> Result<()> {
 }
 
 impl Shared {
+    /// A session that reads the source at the run's moment.
+    pub async fn reader(&self) -> Result<Box<dyn Session>> {
+        if let Some(session) = self.readers.lock().ok().and_then(|mut readers| readers.pop()) {
+            return Ok(session);
+        }
+        let label = format!("{}/{}", self.ledger.plan, self.job.step);
+        let mut session = self.source.session(Access::Read, &label).await?;
+        if let Some(snapshot) = &self.snapshot {
+            read_ahead::join_snapshot(session.as_mut(), snapshot).await?;
+        }
+        Ok(session)
+    }
+
     /// Counts new rejects and says whether the step may go on.
     pub fn add_rejects(&self, new: u64) -> Result<()> {
         let all = self.rejects.fetch_add(new, Ordering::Relaxed) + new;

@@ -1,5 +1,5 @@
 //! Reads one chunk ahead of its writer, so that the source works while the target commits. What
-//! waits in between is bounded in bytes, and a query is begun only when its answer fits there:
+//! is between the two is bounded in bytes, and a query is begun only when its answer fits there:
 //! however long the writer is held up, no query stays open at the source.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::Shared;
 use super::chunker::key_of;
-use crate::db::{Access, RowSink, Session};
+use crate::db::{RowSink, Session};
 use crate::error::Result;
 use crate::key::{Key, KeyRange};
 use crate::ledger::chunks::{Chunk, ChunkKind};
@@ -19,8 +19,14 @@ use crate::mapping::{BoundMapping, Form, InputSource, render};
 use crate::sql::{Flavor, Kind, Statement};
 use crate::value::Value;
 
-/// What waits between reader and writer at most, in units of [`UNIT`].
-const WINDOW: u32 = 6 * 1024;
+/// Bytes between reader and writer at most, a wider row excepted.
+const WINDOW: u64 = 8 * 1024 * 1024;
+/// Bytes of a batch that is made ahead; one ends when its rows or its bytes are reached.
+pub const BATCH_BYTES: u64 = 5 * 1024 * 1024;
+/// What one page takes of the window at most: a batch that is not complete holds the rest.
+const PAGE_ROOM: u64 = WINDOW - BATCH_BYTES;
+/// The room for a query's answer; less than [`PAGE_ROOM`] for the same reason.
+const QUERY_ROOM: u64 = PAGE_ROOM * 5 / 6;
 /// Bytes that a permit of the window stands for.
 const UNIT: u64 = 1024;
 /// Rows of one query at least, where batches are smaller: asking costs more than they do.
@@ -66,7 +72,7 @@ impl<P: Send + 'static> ReadAhead<P> {
                 last: Vec::new(),
                 rows: 0,
                 bytes: 0,
-                window: Arc::new(Semaphore::new(WINDOW as usize)),
+                window: Arc::new(Semaphore::new((WINDOW / UNIT) as usize)),
                 sender: sender.clone(),
             };
             let rows = u64::from(rows.max(1));
@@ -79,8 +85,9 @@ impl<P: Send + 'static> ReadAhead<P> {
     }
 
     /// The next page; `None` at the chunk's end.
-    pub async fn next(&mut self) -> Result<Option<P>> {
-        Ok(self.pages.recv().await.transpose()?.map(|(page, _)| page))
+    /// Its room is free again when the permit is dropped.
+    pub async fn next(&mut self) -> Result<Option<(P, OwnedSemaphorePermit)>> {
+        self.pages.recv().await.transpose()
     }
 }
 
@@ -224,7 +231,7 @@ impl<M: Maker> Pages<M> {
     }
 
     async fn send(&mut self, end: bool) -> bool {
-        let units = u32::try_from(self.maker.size() / UNIT).unwrap_or(WINDOW).clamp(1, WINDOW);
+        let units = (self.maker.size().min(PAGE_ROOM) / UNIT).max(1) as u32;
         let page = match self.last_key() {
             Ok(last) => self.maker.take(last, end),
             Err(error) => return self.sender.send(Err(error)).is_ok(),
@@ -236,9 +243,10 @@ impl<M: Maker> Pages<M> {
         self.sender.send(Ok((page, permit))).is_ok()
     }
 
-    /// Waits until half of the window is free, the room for a query's answer.
+    /// Waits until there is room for a query's answer.
     async fn room(&self) -> bool {
-        self.window.acquire_many(WINDOW / 2).await.is_ok() && !self.sender.is_closed()
+        self.window.acquire_many((QUERY_ROOM / UNIT) as u32).await.is_ok()
+            && !self.sender.is_closed()
     }
 }
 
@@ -267,11 +275,7 @@ async fn read<M: Maker>(
     columns: &Columns,
     mut sink: Pages<M>,
 ) -> Result<()> {
-    let label = format!("{}/{}", shared.ledger.plan, shared.job.step);
-    let mut session = shared.source.session(Access::Read, &label).await?;
-    if let Some(snapshot) = &shared.snapshot {
-        join_snapshot(session.as_mut(), snapshot).await?;
-    }
+    let mut session = shared.reader().await?;
     let most = batch_rows.max(QUERY_ROWS);
     let mut query_rows = batch_rows;
     while sink.room().await {
@@ -281,12 +285,15 @@ async fn read<M: Maker>(
         // A short page may still be followed by rows that came meanwhile: only an empty read
         // ends a chunk.
         if kind != ChunkKind::Range || sink.rows == 0 {
+            if let Ok(mut readers) = shared.readers.lock() {
+                readers.push(session);
+            }
             sink.send(true).await;
             return Ok(());
         }
         rest.after = sink.last_key()?.or(rest.after);
         let row_bytes = (sink.bytes / sink.rows).max(1);
-        query_rows = (u64::from(WINDOW / 2) * UNIT / row_bytes).clamp(1, most);
+        query_rows = (QUERY_ROOM / row_bytes).clamp(1, most);
     }
     Ok(())
 }

@@ -42,8 +42,9 @@ enum Op {
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
     Input(usize),
-    /// A document of a json column on its way into jsonb, which holds less.
-    Checked(usize),
+    /// A document that is not known to be one, or on its way into jsonb (`true`), which holds
+    /// less than json.
+    Checked(usize, bool),
     /// A constant's JSON, and whether it is null.
     Fixed(String, bool),
     /// `"key":` and what follows it.
@@ -256,12 +257,20 @@ fn json(kinds: &[Kind], node: &Node, row: &[Cell<'_>], out: &mut String) -> Opti
             let cell = row.get(*which)?;
             cell.write_json(&kinds[*which], out).then(|| cell.is_null())
         }
-        Node::Checked(which) => {
+        Node::Checked(which, binary) => {
             let cell = row.get(*which)?;
             let start = out.len();
-            let done = cell.write_json(&kinds[*which], out);
-            let taken = cell.is_null() || json_refusal(&out[start..], true).is_none();
-            (done && taken).then(|| cell.is_null())
+            let written = match cell {
+                Cell::Text(text) => {
+                    out.push_str(text);
+                    true
+                }
+                cell => cell.write_json(&kinds[*which], out),
+            };
+            // Numbers and blobs of a SQLite column are JSON already.
+            let document = matches!(cell, Cell::Text(_) | Cell::Wire(_));
+            let taken = !document || json_refusal(&out[start..], *binary).is_none();
+            (written && taken).then(|| cell.is_null())
         }
         Node::Fixed(text, null) => {
             out.push_str(text);
@@ -341,18 +350,17 @@ fn op(mapping: &BoundMapping, rule: &BoundRule, to: &ColumnType, source: Flavor)
 /// The JSON of a rule that is made of columns and constants only.
 fn node(mapping: &BoundMapping, rule: &BoundRule, binary: bool) -> Option<Node> {
     match rule {
-        // A document of the source that is not known to be valid is looked at by `eval`.
         BoundRule::Input(which)
-            if matches!(mapping.inputs[*which].kind(), Kind::Dynamic(Affinity::Json)) =>
+            if mapping.inputs[*which].form == Form::Value
+                && match mapping.inputs[*which].kind_read() {
+                    Kind::Dynamic(Affinity::Json) => true,
+                    Kind::Json => {
+                        binary && !matches!(mapping.inputs[*which].source, InputSource::Children(_))
+                    }
+                    _ => false,
+                } =>
         {
-            (mapping.inputs[*which].form == Form::Json).then_some(Node::Input(*which))
-        }
-        BoundRule::Input(which)
-            if binary
-                && *mapping.inputs[*which].kind() == Kind::Json
-                && mapping.inputs[*which].form == Form::Value =>
-        {
-            Some(Node::Checked(*which))
+            Some(Node::Checked(*which, binary))
         }
         BoundRule::Input(which) => Some(Node::Input(*which)),
         BoundRule::Constant(value) => {

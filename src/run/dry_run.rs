@@ -100,6 +100,7 @@ async fn fill(
         snapshot: None,
         stop: runner.settings.stop.clone(),
         rejects: AtomicU64::new(0),
+        readers: std::sync::Mutex::default(),
     };
     match &shared.choice {
         Choice::Pushdown(list) => {

@@ -83,10 +83,14 @@ async fn counts_hold(
         if later || record.state != "done" || may_grow {
             continue;
         }
-        let Some(found) = session.table(&TableName::bare(table)).await? else {
-            continue;
+        let just_now = context.counted.lock().ok().and_then(|counted| counted.clone());
+        let now = match just_now.filter(|(name, _)| name == table) {
+            Some((_, rows)) => rows,
+            None => match session.table(&TableName::bare(table)).await? {
+                Some(found) => count(session, &found.name.sql()).await?,
+                None => continue,
+            },
         };
-        let now = count(session, &found.name.sql()).await?;
         counted.insert(table.clone(), now);
         if now != after {
             ok = false;

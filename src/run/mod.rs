@@ -263,6 +263,9 @@ impl Runner {
         let mut record = started.records.iter().find(|record| record.step == step.name).cloned();
         let mut retries =
             Retries::new(&context.emitter, &context.stop, &step.name, step.options.retries);
+        if let Ok(mut counted) = context.counted.lock() {
+            *counted = None;
+        }
         loop {
             let ran = match &step.kind {
                 StepKind::Sql(sql) => {

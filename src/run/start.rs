@@ -178,6 +178,7 @@ pub fn context(
         stop: stop.clone(),
         snapshot,
         workers: *workers,
+        counted: std::sync::Mutex::default(),
     }
 }
 

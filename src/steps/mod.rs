@@ -7,7 +7,7 @@ pub mod rows;
 pub mod seed;
 pub mod sql;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
@@ -37,4 +37,7 @@ pub struct StepContext {
     pub snapshot: Option<String>,
     /// Overrides `workers` of every step.
     pub workers: Option<u32>,
+    /// The table that the last step wrote, with the rows that were counted at its end; nothing
+    /// was written since.
+    pub counted: Mutex<Option<(String, u64)>>,
 }

@@ -1,7 +1,7 @@
 //! Runs a step that moves rows: start or resume, chunks, counts, conservation, sequences.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use super::StepContext;
 use super::bind::{self, Bound, Ends};
@@ -213,6 +213,7 @@ impl<'a> RowStep<'a> {
             snapshot: context.snapshot.clone(),
             stop: context.stop.child_token(),
             rejects: AtomicU64::new(rejects),
+            readers: Mutex::default(),
         });
         shared.add_rejects(0)?;
         engine::run(shared, self.workers).await
@@ -232,13 +233,16 @@ impl<'a> RowStep<'a> {
         }
         self.target.advance_sequences(&self.table).await?;
         let totals = context.ledger.totals(self.target.as_mut(), &self.step.name).await?;
-        let after = count(self.target.as_mut(), &self.into).await?;
         let is_copy = matches!(self.step.kind, StepKind::Copy(_));
         let exact = self.step.expect.source.is_some();
-        let source_after = match is_copy {
-            true => Some(size(self.source.as_mut(), &self.rows, exact).await?),
-            false => None,
+        let source_after = async {
+            match is_copy {
+                true => size(self.source.as_mut(), &self.rows, exact).await.map(Some),
+                false => Ok(None),
+            }
         };
+        let (after, source_after) =
+            tokio::try_join!(count(self.target.as_mut(), &self.into), source_after)?;
         let estimated = source_after.is_some_and(|size| !size.exact);
         let handled = totals.inserted + totals.updated + totals.skipped + totals.rejected;
         // Other processes count theirs by themselves.
@@ -269,6 +273,11 @@ impl<'a> RowStep<'a> {
             context.ledger.set_source_rows(session, &self.step.name, totals.read).await?;
         }
         session.commit().await?;
+        if let (Ok(mut counted), Some(table)) =
+            (context.counted.lock(), self.step.kind.target_table())
+        {
+            *counted = Some((table.to_owned(), after));
+        }
         crate::fail::point("step_done");
         let records = context.ledger.steps(session).await?;
         let record = records.iter().find(|record| record.step == self.step.name);

@@ -1,6 +1,6 @@
 //! Reading rows with `COPY … TO STDOUT (FORMAT binary)`.
 
-use futures::TryStreamExt as _;
+use futures::{FutureExt as _, TryStreamExt as _};
 
 use super::error;
 use super::session::PgSession;
@@ -25,7 +25,11 @@ pub async fn read(
     let mut rest: Vec<u8> = Vec::new();
     let mut started = false;
     loop {
-        let message = watch.answer(stream.try_next()).await;
+        // Most rows are here already, and need no watching.
+        let message = match stream.try_next().now_or_never() {
+            Some(message) => message,
+            None => watch.answer(stream.try_next()).await,
+        };
         let Some(message) = message.map_err(|failure| error::convert(&failure))? else {
             break;
         };

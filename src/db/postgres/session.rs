@@ -1,6 +1,5 @@
 //! One PostgreSQL connection with pinned settings.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +12,7 @@ use sqlx::{
 
 use super::watch::Watch;
 use super::{catalog, copy_out, copy_text, error, write};
-use crate::db::{Access, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session};
+use crate::db::{Access, Blocks, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
 use crate::sql::postgres::POSTGRES;
@@ -233,7 +232,7 @@ impl Session for PgSession {
         &mut self,
         table: &Table,
         columns: &[Column],
-        blocks: &mut VecDeque<Vec<u8>>,
+        blocks: &mut Blocks,
     ) -> Result<u64> {
         write::copy_encoded(self, table, columns, blocks).await
     }

@@ -1,15 +1,13 @@
 //! Writing rows to PostgreSQL: straight COPY where nothing can be there already, a staging
 //! table where conflicts or keys made by the server have to be seen.
 
-use std::collections::VecDeque;
-
 use sqlx::postgres::{PgConnection, PgCopyIn};
 
 use super::copy_text;
 use super::error;
 use super::session::{PgSession, decode_row};
 use super::watch::Watch;
-use crate::db::{Image, Insert, Inserted, RowUpdate, Session as _};
+use crate::db::{Blocks, Image, Insert, Inserted, RowUpdate, Session as _};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyPart};
 use crate::mapping::BoundLookup;
@@ -111,7 +109,7 @@ pub async fn copy_encoded(
     session: &mut PgSession,
     table: &Table,
     columns: &[Column],
-    blocks: &mut VecDeque<Vec<u8>>,
+    blocks: &mut Blocks,
 ) -> Result<u64> {
     session.broken = true;
     let watch = &session.watch;
@@ -125,7 +123,7 @@ pub async fn copy_encoded(
         sent.map_err(|failure| error::convert(&failure))
     };
     send(encode::HEADER).await?;
-    while let Some(block) = blocks.pop_front() {
+    while let Some(block) = blocks.next() {
         for piece in block.chunks(PIECE_BYTES) {
             send(piece).await?;
         }

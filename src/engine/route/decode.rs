@@ -10,7 +10,7 @@ use super::{Batch, Route, Waiting};
 use crate::db::rows::to_values;
 use crate::db::{Insert, Session};
 use crate::engine::Shared;
-use crate::engine::read_ahead::{KeyCells, Maker, ReadAhead};
+use crate::engine::read_ahead::{BATCH_BYTES, KeyCells, Maker, ReadAhead};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyPart};
 use crate::ledger::chunks::Chunk;
@@ -43,9 +43,6 @@ struct Page {
     bytes: u64,
 }
 
-/// Bytes of a page; a page ends when its rows or its bytes are reached.
-const PAGE_BYTES: u64 = 8 * 1024 * 1024;
-
 /// Makes pages of values.
 struct Values {
     kinds: Vec<Kind>,
@@ -60,7 +57,7 @@ impl Maker for Values {
         self.page.keys.extend(keys.of(row)?);
         self.page.bytes += row.iter().map(Cell::size).sum::<u64>();
         self.page.rows.push(to_values(row, &self.kinds)?);
-        Ok(self.page.rows.len() >= self.most_rows || self.page.bytes >= PAGE_BYTES)
+        Ok(self.page.rows.len() >= self.most_rows || self.page.bytes >= BATCH_BYTES)
     }
 
     fn size(&self) -> u64 {
@@ -127,7 +124,7 @@ impl Decode {
             return Ok(Some(Page { rows, keys, bytes }));
         }
         match &mut self.ahead {
-            Some(ahead) => ahead.next().await,
+            Some(ahead) => Ok(ahead.next().await?.map(|(page, _)| page)),
             None => Ok(None),
         }
     }

@@ -2,16 +2,16 @@
 //! bytes into those of the target while the target takes the batch before. What it is not
 //! certain about, and what the server refuses, is done again by [`Decode`](super::decode).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::decode::rejected;
 use super::{Batch, Route, Waiting};
-use crate::db::Session;
+use crate::db::rows::Spare;
+use crate::db::{Blocks, Session};
 use crate::engine::Shared;
-use crate::engine::read_ahead::{KeyCells, Maker, ReadAhead};
+use crate::engine::read_ahead::{BATCH_BYTES, KeyCells, Maker, ReadAhead};
 use crate::error::{Class, Error, Result};
 use crate::key::Key;
 use crate::ledger::chunks::Chunk;
@@ -22,8 +22,6 @@ use crate::mapping::wire::Cell;
 
 /// Bytes of a block: small enough that a batch comes together while the rest is read.
 const BLOCK_BYTES: usize = 256 * 1024;
-/// Bytes of a batch; one ends when its rows or its bytes are reached.
-const BATCH_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The route.
 pub struct Stream {
@@ -32,6 +30,7 @@ pub struct Stream {
     ahead: Option<ReadAhead<Block>>,
     /// The batch that waits.
     batch: Option<Encoded>,
+    spare: Spare,
 }
 
 /// A part of a batch, ready to be sent.
@@ -48,7 +47,7 @@ struct Block {
 /// A batch, ready to be sent.
 #[derive(Default)]
 struct Encoded {
-    blocks: VecDeque<Vec<u8>>,
+    blocks: Blocks,
     rows: u64,
     bytes: u64,
     rejects: Vec<RejectedRow>,
@@ -61,16 +60,18 @@ struct Encoder {
     program: Arc<Program>,
     scratch: Scratch,
     block: Block,
-    /// Rows and bytes of the batch so far.
+    /// Rows and encoded bytes of the batch so far.
     batch_rows: u64,
     batch_bytes: u64,
     /// Rows of the chunk so far.
     position: usize,
+    spare: Spare,
 }
 
 impl Encoder {
-    fn new(shared: Arc<Shared>, program: Arc<Program>) -> Encoder {
+    fn new(shared: Arc<Shared>, program: Arc<Program>, spare: Spare) -> Encoder {
         Encoder {
+            spare,
             shared,
             program,
             scratch: Scratch::default(),
@@ -98,9 +99,11 @@ impl Maker for Encoder {
         let job = &self.shared.job;
         let bytes: u64 = row.iter().map(Cell::size).sum();
         if self.block.data.capacity() == 0 {
-            self.block.data.reserve(BLOCK_BYTES + BLOCK_BYTES / 8);
+            let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+            self.block.data = spare.unwrap_or_else(|| Vec::with_capacity(BLOCK_BYTES * 9 / 8));
         }
         let data = &mut self.block.data;
+        let start = data.len();
         match self.program.write(&job.mapping, row, &mut self.scratch, data) {
             Written::Row => {}
             Written::Refused(values, Outcome::Reject(reject)) => {
@@ -120,7 +123,7 @@ impl Maker for Encoder {
         self.block.rows += 1;
         self.block.bytes += bytes;
         self.batch_rows += 1;
-        self.batch_bytes += bytes;
+        self.batch_bytes += (self.block.data.len() - start) as u64;
         Ok(self.block.data.len() >= BLOCK_BYTES || self.batch_is_full())
     }
 
@@ -146,7 +149,7 @@ impl Maker for Encoder {
 impl Stream {
     /// A route that reads nothing yet.
     pub fn new(shared: Arc<Shared>, program: Arc<Program>) -> Stream {
-        Stream { shared, program, ahead: None, batch: None }
+        Stream { shared, program, ahead: None, batch: None, spare: Spare::default() }
     }
 
     /// The next batch, when all of it is there.
@@ -154,13 +157,14 @@ impl Stream {
         let Some(ahead) = &mut self.ahead else {
             return Ok(None);
         };
-        let mut batch = Encoded::default();
-        while let Some(block) = ahead.next().await? {
+        let blocks = Blocks::new(Arc::clone(&self.spare));
+        let mut batch = Encoded { blocks, ..Encoded::default() };
+        while let Some((block, room)) = ahead.next().await? {
             batch.rows += block.rows;
             batch.bytes += block.bytes;
             batch.rejects.extend(block.rejects);
             if !block.data.is_empty() {
-                batch.blocks.push_back(block.data);
+                batch.blocks.push(block.data, room);
             }
             if block.ends {
                 batch.upto = block.upto;
@@ -175,7 +179,11 @@ impl Stream {
 impl Route for Stream {
     async fn seek(&mut self, chunk: &Chunk) -> Result<()> {
         self.batch = None;
-        let maker = Encoder::new(Arc::clone(&self.shared), Arc::clone(&self.program));
+        let maker = Encoder::new(
+            Arc::clone(&self.shared),
+            Arc::clone(&self.program),
+            Arc::clone(&self.spare),
+        );
         let job = &self.shared.job;
         let unread = self.program.unread(&job.mapping);
         let rows = job.options.batch_rows;

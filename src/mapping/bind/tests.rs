@@ -341,7 +341,7 @@ fn sql_and_children_are_inputs() {
         &target,
     )
     .expect("it binds");
-    let array = "(SELECT coalesce(jsonb_agg(jsonb_build_object('title'::text, to_jsonb(\"s_child\".\"title\")) \
+    let array = "(SELECT coalesce(jsonb_agg(jsonb_build_object('title'::text, \"s_child\".\"title\") \
                  ORDER BY \"s_child\".\"title\"), '[]'::jsonb) FROM \"step\" AS \"s_child\" \
                  WHERE \"s_child\".\"wf\" = \"s\".\"id\")";
     assert_eq!(

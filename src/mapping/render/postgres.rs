@@ -230,7 +230,7 @@ pub(super) fn json(select: &Select<'_>, rule: &BoundRule) -> Sql {
         BoundRule::Cast { .. } => Ok(format!("to_jsonb({})", plain(select, rule)?)),
         BoundRule::Object { entries, drop_nulls } => object(select, rule, entries, *drop_nulls),
         BoundRule::Array(rules) => {
-            let made: Result<Vec<_>, _> = rules.iter().map(|rule| json(select, rule)).collect();
+            let made: Result<Vec<_>, _> = rules.iter().map(|rule| argument(select, rule)).collect();
             let calls: Vec<_> = made?
                 .chunks(KEYS_A_CALL)
                 .map(|items| format!("jsonb_build_array({})", items.join(", ")))
@@ -241,6 +241,17 @@ pub(super) fn json(select: &Select<'_>, rule: &BoundRule) -> Sql {
     }
 }
 
+/// What `jsonb_build_…` makes the rule's JSON of: of a column, what `to_jsonb` would, without
+/// making a document of each in between.
+fn argument(select: &Select<'_>, rule: &BoundRule) -> Sql {
+    if let BoundRule::Input(which) = rule
+        && matches!(select.inputs[*which].source, InputSource::Column(_))
+    {
+        return Ok(select.raw(&select.inputs[*which]));
+    }
+    json(select, rule)
+}
+
 fn object(
     select: &Select<'_>,
     rule: &BoundRule,
@@ -249,7 +260,7 @@ fn object(
 ) -> Sql {
     let mut pairs = Vec::with_capacity(entries.len());
     for (key, entry) in entries {
-        let value = json(select, entry)?;
+        let value = if drop_nulls { json(select, entry)? } else { argument(select, entry)? };
         let sure = matches!(entry, BoundRule::Object { .. } | BoundRule::Array(_));
         pairs.push((format!("{}::text", literal(rule, key)?), value, sure));
     }
