@@ -50,7 +50,7 @@ impl Blocks {
     }
 
     /// The next block to send; the one before it is let go.
-    pub fn next(&mut self) -> Option<&[u8]> {
+    pub fn pop(&mut self) -> Option<&[u8]> {
         let next = self.waiting.pop_front();
         if let (Some(mut sent), Ok(mut spare)) = (self.sent.take(), self.spare.lock()) {
             sent.clear();

@@ -123,7 +123,7 @@ pub async fn copy_encoded(
         sent.map_err(|failure| error::convert(&failure))
     };
     send(encode::HEADER).await?;
-    while let Some(block) = blocks.next() {
+    while let Some(block) = blocks.pop() {
         for piece in block.chunks(PIECE_BYTES) {
             send(piece).await?;
         }
