@@ -281,12 +281,19 @@ pub async fn install(session: &mut dyn Session) -> Result<()> {
         ))
         .hint("Use the version of tablelift that started the run."));
     }
-    if !Ledger::has(session, "deferred").await? {
-        // A ledger from before this table came. The format stays: plans that use it are refused
-        // by older versions, whatever the ledger says.
-        let spec = TABLES.iter().filter(|(name, ..)| *name == "deferred");
-        let sql = create_tables(session.dialect(), spec);
-        session.script(&sql).await?;
-    }
     Ok(())
+}
+
+/// Adds a table that came after the ledger's format, where it is missing; inside a transaction
+/// that needs it. The format stays: older versions refuse the plans that use the table.
+pub async fn add(session: &mut dyn Session, table: &str) -> Result<()> {
+    if Ledger::has(session, table).await? {
+        return Ok(());
+    }
+    let spec = TABLES.iter().filter(|(name, ..)| *name == table);
+    let sql = create_tables(session.dialect(), spec);
+    session.script(&sql).await.map_err(|mut error| {
+        error.message = format!("can't add `{table}` to the ledger: {}", error.message);
+        error.hint("The ledger is from an earlier version; the role needs CREATE in its schema.")
+    })
 }

@@ -133,11 +133,12 @@ pub async fn close(runner: &Runner, started: &mut Started, result: Result<u8>) -
         roll_back(runner, started).await?;
         return result;
     }
-    // The table may be in service while nobody runs the plan.
-    match put_back(started).await {
-        Err(error) if result.is_ok() => Err(error),
-        _ => result,
+    if result.is_err() {
+        // The table may be in service while nobody runs the plan. What can't be had now is said,
+        // and stays in the ledger; the run's own error is the one to look at.
+        let _ = put_back(started).await;
     }
+    result
 }
 
 /// Builds the indexes again that a step which did not come to its end has dropped.

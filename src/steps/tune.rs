@@ -9,6 +9,7 @@ use crate::db::{Access, Session};
 use crate::error::{Class, Error, Result};
 use crate::event::What;
 use crate::ledger::deferred::Deferred;
+use crate::ledger::tables;
 use crate::plan::{Step, StepKind};
 use crate::sql::{Flavor, Table};
 
@@ -34,6 +35,9 @@ pub async fn defer(
     // Of an index that is dropped already, the ledger knows what was there before.
     let known = ledger.deferred(session, Some(&step.name)).await?;
     go.retain(|one| known.iter().all(|other| other.definition.name != one.name));
+    if !go.is_empty() {
+        tables::add(session, "deferred").await?;
+    }
     for one in &go {
         ledger.remember_deferred(session, &step.name, one).await?;
         indexes::drop_index(session, one).await?;
