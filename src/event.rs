@@ -130,6 +130,35 @@ pub enum What {
         /// Wait before it.
         seconds: f64,
     },
+    /// Indexes of the target are dropped until the step's last batch is committed.
+    IndexesDeferred {
+        /// The step.
+        step: String,
+        /// The table.
+        table: String,
+        /// The indexes.
+        indexes: Vec<String>,
+    },
+    /// An index that was dropped is there again.
+    IndexRebuilt {
+        /// The step that had dropped it.
+        step: String,
+        /// The table.
+        table: String,
+        /// The index.
+        index: String,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// The server looked at the target's rows for its statistics.
+    TableAnalyzed {
+        /// The step.
+        step: String,
+        /// The table.
+        table: String,
+        /// How long it took.
+        seconds: f64,
+    },
     /// A step is done.
     StepFinished(StepFigures),
     /// A check ran.

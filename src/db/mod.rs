@@ -6,6 +6,7 @@
 
 pub mod class;
 pub mod files;
+pub mod indexes;
 pub mod postgres;
 pub mod rows;
 pub mod sqlite;

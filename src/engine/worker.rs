@@ -145,7 +145,7 @@ impl Worker {
         crate::fail::point("claimed");
 
         let begun = Instant::now();
-        self.target.begin().await?;
+        self.begin().await?;
         crate::fail::point("begun");
         let transaction = ledger.guard_chunk(self.target.as_mut(), step, chunk).await?;
         crate::fail::point("guarded");
@@ -165,6 +165,16 @@ impl Worker {
         }
         shared.add_rejects(batch.rejects.len() as u64)?;
         if chunk.kind == ChunkKind::Range { Ok(Turn::Committed) } else { Ok(Turn::Empty) }
+    }
+
+    /// Begins a batch's transaction. One that does not wait for the disk is lost as a whole when
+    /// the server crashes, its checkpoint with its rows, and is then copied again.
+    async fn begin(&mut self) -> Result<()> {
+        self.target.begin().await?;
+        if !self.shared.job.options.tune.synchronous_commit {
+            self.target.script("SET LOCAL synchronous_commit = off").await?;
+        }
+        Ok(())
     }
 
     /// Chunks without keys are one transaction: page after page into the same one.
@@ -312,7 +322,7 @@ impl Worker {
         let error = self.with_column(error).await;
         let begun = Instant::now();
         let shared = Arc::clone(&self.shared);
-        self.target.begin().await?;
+        self.begin().await?;
         let guard = shared.ledger.guard_chunk(self.target.as_mut(), &shared.job.step, chunk);
         let transaction = guard.await?;
         let batch = self.route.reject(&error)?;

@@ -3,6 +3,7 @@
 
 pub mod chunks;
 pub mod claims;
+pub mod deferred;
 pub mod history;
 pub mod lease;
 pub mod protocol;
@@ -76,7 +77,12 @@ impl Ledger {
 
     /// Whether the ledger is there at all.
     pub async fn exists(session: &mut dyn Session) -> Result<bool> {
-        let name = session.dialect().ledger("runs");
+        Ledger::has(session, "runs").await
+    }
+
+    /// Whether the ledger has this table: some came later.
+    async fn has(session: &mut dyn Session, table: &str) -> Result<bool> {
+        let name = session.dialect().ledger(table);
         Ok(session.table(&name).await?.is_some())
     }
 

@@ -165,6 +165,22 @@ const TABLES: &[TableSpec] = &[
         "run, step, chunk, seq, target_key",
     ),
     (
+        "deferred",
+        &[
+            ("run", 't', "NOT NULL"),
+            ("step", 't', "NOT NULL"),
+            ("number", 'i', "NOT NULL"),
+            ("schema_name", 't', "NOT NULL"),
+            ("table_name", 't', "NOT NULL"),
+            ("index_name", 't', "NOT NULL"),
+            ("definition", 't', "NOT NULL"),
+            ("tablespace", 't', ""),
+            ("more", 't', "NOT NULL"),
+            ("dropped_at", 't', "NOT NULL"),
+        ],
+        "run, step, index_name",
+    ),
+    (
         "baseline",
         &[
             ("run", 't', "NOT NULL"),
@@ -203,12 +219,22 @@ const TABLES: &[TableSpec] = &[
 
 /// SQL that creates the ledger where it is missing.
 pub fn create(dialect: &dyn Dialect) -> String {
-    let types = dialect.ledger_types();
     let mut sql = String::new();
     if dialect.flavor() == Flavor::Postgres {
         sql.push_str("CREATE SCHEMA IF NOT EXISTS tablelift;\n");
     }
-    for (name, columns, key) in TABLES {
+    sql.push_str(&create_tables(dialect, TABLES.iter()));
+    sql.push_str(&format!(
+        "INSERT INTO {0} (format) SELECT {FORMAT} WHERE NOT EXISTS (SELECT 1 FROM {0});\n",
+        dialect.ledger("meta").sql()
+    ));
+    sql
+}
+
+fn create_tables<'a>(dialect: &dyn Dialect, tables: impl Iterator<Item = &'a TableSpec>) -> String {
+    let types = dialect.ledger_types();
+    let mut sql = String::new();
+    for (name, columns, key) in tables {
         let columns: Vec<String> = columns
             .iter()
             .map(|(column, letter, suffix)| {
@@ -227,10 +253,6 @@ pub fn create(dialect: &dyn Dialect) -> String {
             columns.join(", ")
         ));
     }
-    sql.push_str(&format!(
-        "INSERT INTO {0} (format) SELECT {FORMAT} WHERE NOT EXISTS (SELECT 1 FROM {0});\n",
-        dialect.ledger("meta").sql()
-    ));
     sql
 }
 
@@ -260,4 +282,18 @@ pub async fn install(session: &mut dyn Session) -> Result<()> {
         .hint("Use the version of tablelift that started the run."));
     }
     Ok(())
+}
+
+/// Adds a table that came after the ledger's format, where it is missing; inside a transaction
+/// that needs it. The format stays: older versions refuse the plans that use the table.
+pub async fn add(session: &mut dyn Session, table: &str) -> Result<()> {
+    if Ledger::has(session, table).await? {
+        return Ok(());
+    }
+    let spec = TABLES.iter().filter(|(name, ..)| *name == table);
+    let sql = create_tables(session.dialect(), spec);
+    session.script(&sql).await.map_err(|mut error| {
+        error.message = format!("can't add `{table}` to the ledger: {}", error.message);
+        error.hint("The ledger is from an earlier version; the role needs CREATE in its schema.")
+    })
 }

@@ -8,11 +8,13 @@ mod rules;
 pub mod schema;
 mod steps;
 mod tables;
+mod tune;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use diagnostic::{Diagnostic, Severity, Span};
+pub use tune::Tune;
 
 use crate::mapping::{Constant, Mapping};
 
@@ -121,7 +123,7 @@ pub struct Step {
     /// Line of the step's `[[step]]` in the plan.
     pub line: usize,
     /// SHA-256 (hex) of the parsed step, less what is free to change between runs:
-    /// batch_rows, workers, retries, max_rejects, on_failure, expect.
+    /// batch_rows, workers, retries, max_rejects, on_failure, tune, expect.
     pub checksum: String,
 }
 
@@ -274,6 +276,8 @@ pub struct Options {
     pub retries: u32,
     /// Others may insert into the target table meanwhile.
     pub allow_inserts: bool,
+    /// What is done to the target around the batches; the step's own only.
+    pub tune: Tune,
 }
 
 /// `on_conflict`

@@ -35,19 +35,25 @@ pub const NOT_YET: &[&str] = &[
     "production",
     "triggers",
     "sequences",
-    "analyze",
     "orphans",
     "same",
     "uses_index",
     "runs",
     "p95_over",
     "max_slowdown",
-    "tune",
     "zone",
     "replace",
     "lock_timeout",
     "tries",
     "shared_file",
+];
+
+/// Keys that have one place only: anywhere else the message says which.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("tune", "a `copy` or `seed` step"),
+    ("defer_indexes", "`tune` of a `copy` or `seed` step"),
+    ("analyze", "`tune` of a `copy` or `seed` step"),
+    ("synchronous_commit", "`tune` of a `copy` or `seed` step"),
 ];
 
 /// The place of a node.
@@ -227,6 +233,10 @@ impl<'a, 'i> Reader<'a, 'i> {
             }
             if NOT_YET.contains(&key) {
                 self.findings.error(span, format!("`{key}` is not supported yet"), None);
+                continue;
+            }
+            if let Some((_, place)) = ELSEWHERE.iter().find(|(name, _)| *name == key) {
+                self.findings.error(span, format!("`{key}` belongs into {place}"), None);
                 continue;
             }
             let help = nearest(key, self.known.iter().copied())

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Findings, Lines, Severity, Span, nearest};
 use super::reader::{Node, Reader, span, string};
-use super::{Consistency, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables};
+use super::{Consistency, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables, tune};
 use crate::mapping::{JsonShape, Rule, each_rule};
 
 /// A plan file larger than this is a mistake.
@@ -125,6 +125,7 @@ impl Resolver<'_> {
         self.unique("check", checks.iter().map(|check| (check.name.as_str(), check.line)));
         self.unique("protected table", protect.iter().map(|one| (one.table.as_str(), one.line)));
         self.spares_protected(&all, &protect);
+        tune::fits(&all, target.as_ref(), &self.lines, self.findings);
         self.not_expanded();
         let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
         Some(Plan {

@@ -113,6 +113,7 @@ fn step() -> Value {
         "columns": { "$ref": "#/$defs/rules" },
         "set": { "$ref": "#/$defs/rules" },
         "allow_inserts": { "type": "boolean", "description": "Others may insert meanwhile." },
+        "tune": tune(),
         "expect": object(json!({
             "source": counts, "before": counts, "after": counts, "changed": counts, "files": counts,
         }), &[]),
@@ -121,6 +122,23 @@ fn step() -> Value {
         all.extend(options);
     }
     object(properties, &["name"])
+}
+
+fn tune() -> Value {
+    let flag = |about: &str| json!({ "type": "boolean", "description": about });
+    let mut tune = object(
+        json!({
+            "defer_indexes": flag("Drop the target's plain secondary indexes before the first batch and build them again after the last one. Default: false."),
+            "analyze": flag("ANALYZE the target after the last batch. Default: true on PostgreSQL, false on SQLite."),
+            "synchronous_commit": flag("false: batches commit without waiting for the disk (PostgreSQL). Default: true, as the server says."),
+        }),
+        &[],
+    );
+    if let Some(all) = tune.as_object_mut() {
+        let about = "What is done to the target around the batches; copy and seed only.";
+        all.insert("description".to_owned(), about.into());
+    }
+    tune
 }
 
 fn rules() -> Value {

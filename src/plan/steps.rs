@@ -5,11 +5,11 @@ use toml::de::DeValue;
 
 use super::diagnostic::{Findings, Lines};
 use super::reader::{Node, Reader, constant, span, strings, wrong_type};
-use super::rules;
 use super::{
     Copy, CopySource, Expect, OnConflict, OnFailure, Options, Seed, SeedSource, SqlStep, Step,
-    StepKind, Update,
+    StepKind, Tune, Update,
 };
+use super::{rules, tune};
 use crate::mapping::{Constant, Rule, each_rule};
 
 /// Keys that name a step's kind.
@@ -38,6 +38,7 @@ pub fn built_in() -> Options {
         on_failure: OnFailure::Stop,
         retries: 5,
         allow_inserts: false,
+        tune: Tune::default(),
     }
 }
 
@@ -58,6 +59,7 @@ pub fn options(reader: &mut Reader<'_, '_>, base: &Options) -> Options {
         on_failure: reader.word("on_failure", &failure).unwrap_or(base.on_failure),
         retries: small(reader.number("retries", 0, 100), base.retries),
         allow_inserts: base.allow_inserts,
+        tune: base.tune,
     }
 }
 
@@ -103,6 +105,9 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, lines: &Lines) -> Op
     let expect = expect(&mut reader, kind);
     let mut options = options(&mut reader, defaults);
     options.allow_inserts = reader.boolean("allow_inserts").unwrap_or(false);
+    if !matches!(kind, "update" | "sql") {
+        options.tune = tune::read(&mut reader);
+    }
     reader.finish();
     let (name, kind) = name.zip(bound)?;
     let checksum = checksum(&kind, &options);

@@ -57,6 +57,7 @@ pub async fn preview(runner: &Runner) -> Result<Vec<Preview>> {
             before: None,
             samples: Vec::new(),
             notes,
+            tune: report.tuned.remove(&position).unwrap_or_default(),
         };
         if let StepKind::Sql(sql) = &step.kind {
             preview.sql.push(sql.sql.trim().to_owned());

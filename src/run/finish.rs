@@ -11,6 +11,7 @@ use crate::event::{StepFigures, What};
 use crate::ledger::history::StepRecord;
 use crate::plan::When;
 use crate::sql::TableName;
+use crate::steps::tune;
 use crate::verify::{checks, protect};
 
 /// Tries to write down how the run ended, after the first.
@@ -134,8 +135,35 @@ pub async fn close(runner: &Runner, started: &mut Started, result: Result<u8>) -
         started.records = ledger.steps(session.as_mut()).await?;
         started.counted.clear();
         roll_back(runner, started).await?;
+        return result;
+    }
+    if result.is_err() {
+        // The table may be in service while nobody runs the plan. What can't be had now is said,
+        // and stays in the ledger; the run's own error is the one to look at.
+        let _ = put_back(started).await;
     }
     result
+}
+
+/// Builds the indexes again that a step which did not come to its end has dropped.
+async fn put_back(started: &Started) -> Result<()> {
+    let Started { context, .. } = started;
+    let mut retries =
+        Retries::new(&context.emitter, &CancellationToken::new(), "indexes", CLOSE_RETRIES);
+    loop {
+        let tried = match session(started, "indexes").await {
+            Ok(mut session) => tune::put_back(context, session.as_mut(), None).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = tried else { return Ok(()) };
+        if let Err(error) = retries.after(error, None).await {
+            context.emitter.emit(What::Warning {
+                step: error.place.step.clone(),
+                message: format!("{error}; the next `run` or `rollback` tries again"),
+            });
+            return Err(error);
+        }
+    }
 }
 
 /// How the run ended, in the ledger.
@@ -180,6 +208,13 @@ pub async fn roll_back(runner: &Runner, started: &mut Started) -> Result<u8> {
     if only.is_none() {
         context.ledger.set_run(session.as_mut(), "rolling back", None, false).await?;
         crate::fail::point("undo_announced");
+    }
+    // At once, for the table may be in service. What can't be built with our rows in it is built
+    // without them, when its step is taken back.
+    if let Err(error) = put_back(started).await
+        && error.kind == Kind::Held
+    {
+        return Err(error);
     }
     let mut kept = 0;
     let mut notes = false;

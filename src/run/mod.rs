@@ -124,6 +124,8 @@ pub struct Preview {
     pub samples: Vec<Vec<(String, Option<String>)>>,
     /// Findings of this step.
     pub notes: Vec<String>,
+    /// What its `tune` would do.
+    pub tune: Vec<String>,
 }
 
 /// What `status` shows.
@@ -143,6 +145,8 @@ pub struct Status {
     pub finished_at: Option<String>,
     /// The last error.
     pub error: Option<String>,
+    /// Indexes that a step has dropped and nobody has built again yet.
+    pub deferred: Vec<String>,
     /// Every step of the plan, in order.
     pub steps: Vec<StepStatus>,
 }

@@ -2,16 +2,18 @@
 //! is known at the start compared. Schema steps run inside a transaction that is rolled back,
 //! so that later steps are bound to tables which do not exist yet.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::db::indexes::{self, Secondary};
 use crate::db::{Access, Database, Session, count};
 use crate::engine::chunker::{Size, size};
 use crate::error::{Error, Kind, Result};
-use crate::plan::{Plan, StepKind};
-use crate::sql::TableName;
+use crate::plan::{Plan, Step, StepKind};
+use crate::sql::{Table, TableName};
 use crate::steps::bind::{self, Bound, Ends};
+use crate::steps::tune;
 
 use super::{Finding, Level};
 
@@ -42,6 +44,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Steps that could be bound, with the count of their target table if it is known.
     pub bound: Vec<(usize, Bound, Option<u64>, Option<u64>)>,
+    /// What the `tune` of steps would do.
+    pub tuned: BTreeMap<usize, Vec<String>>,
 }
 
 impl Report {
@@ -225,6 +229,10 @@ async fn counts(
         let message = format!("{}{}", column.unwrap_or_default(), warning.message);
         report.add(Level::Warning, &subject, message, Some(step.line));
     }
+    if let Err(error) = tuned(step, position, &bound.job.target, ends.target, report).await {
+        report.add_error(&subject, &error, Some(step.line));
+        return;
+    }
     let rows = match (&bound.seed, &step.kind) {
         (Some(seed), _) => Ok(Size { rows: seed.count(), exact: true }),
         (None, StepKind::Update(_)) => size(ends.target, &bound.job.source, true).await,
@@ -276,6 +284,37 @@ async fn counts(
     );
     let before = settled.then_some(before);
     report.bound.push((position, bound, Some(rows), before));
+}
+
+/// What the step's `tune` would do to the target.
+async fn tuned(
+    step: &Step,
+    position: usize,
+    table: &Table,
+    target: &mut dyn Session,
+    report: &mut Report,
+) -> Result<()> {
+    let subject = format!("step {}", step.name);
+    let mut lines = Vec::new();
+    if step.options.tune.defer_indexes {
+        let Secondary { go, stay } = indexes::secondary(target, table).await?;
+        let names: Vec<String> = go.into_iter().map(|one| one.name).collect();
+        lines.push(match names.as_slice() {
+            [] => "has no index to drop and rebuild".to_owned(),
+            names => format!("would drop and rebuild: {}", names.join(", ")),
+        });
+        for (index, reason) in stay {
+            report.add(Level::Warning, &subject, tune::stays(&index, &reason), Some(step.line));
+        }
+    }
+    if !step.options.tune.synchronous_commit {
+        lines.push("batches would not wait for the disk (synchronous_commit = off)".to_owned());
+    }
+    for line in &lines {
+        report.add(Level::Ok, &subject, line.clone(), Some(step.line));
+    }
+    report.tuned.insert(position, lines);
+    Ok(())
 }
 
 async fn protected(plan: &Plan, target: &mut dyn Session, report: &mut Report, fresh: bool) {

@@ -12,7 +12,7 @@ use crate::ledger::history::{BatchRecord, StepRecord};
 use crate::plan::StepKind;
 use crate::sql::keyset::KeyColumns;
 use crate::sql::{Bind, Column, Flavor, Kind, Statement, Table, TableName, quote};
-use crate::steps::StepContext;
+use crate::steps::{StepContext, tune};
 use crate::value::Value;
 
 /// What was taken back of one step.
@@ -115,6 +115,8 @@ async fn rows(context: &StepContext, record: &StepRecord) -> Result<Undone> {
             kept: one.kept,
         });
     }
+    // Without our rows, an index comes back even where one of them kept it from being built.
+    tune::put_back(context, session.as_mut(), Some(&record.step)).await?;
     session.begin().await?;
     context.ledger.guard(session.as_mut()).await?;
     context.ledger.set_step(session.as_mut(), &record.step, "rolled back", None, None).await?;

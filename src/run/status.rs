@@ -33,6 +33,7 @@ pub async fn status(plan: &Plan, patience: Duration) -> Result<Status> {
         started_at: None,
         finished_at: None,
         error: None,
+        deferred: Vec::new(),
         steps: plan.steps.iter().map(|step| pending(&step.name, step.kind.name())).collect(),
     };
     let label = format!("{}/status", plan.name);
@@ -56,6 +57,8 @@ pub async fn status(plan: &Plan, patience: Duration) -> Result<Status> {
     out.started_at = Some(run.started_at);
     out.finished_at = run.finished_at;
     out.error = run.error;
+    let deferred = ledger.deferred(session, None).await?;
+    out.deferred = deferred.into_iter().map(|one| one.definition.index().to_string()).collect();
     for record in ledger.steps(session).await? {
         let (chunks_done, chunks) = ledger.chunk_counts(session, &record.step).await?;
         let status = StepStatus {

@@ -6,6 +6,7 @@ mod keys;
 pub mod rows;
 pub mod seed;
 pub mod sql;
+pub mod tune;
 
 use std::sync::{Arc, Mutex};
 

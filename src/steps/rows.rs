@@ -3,8 +3,8 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use super::StepContext;
 use super::bind::{self, Bound, Ends};
+use super::{StepContext, tune};
 use crate::db::{Access, Session, count};
 use crate::engine::chunker::{Cut, Size, cut, size};
 use crate::engine::{self, Shared};
@@ -34,6 +34,7 @@ pub async fn run(
         None => Some(runner.start(position).await?),
     };
     runner.announce(resumed, before).await?;
+    tune::defer(context, step, &runner.table, runner.target.as_mut()).await?;
     runner.run_chunks().await?;
     runner.finish(before).await
 }
@@ -231,6 +232,8 @@ impl<'a> RowStep<'a> {
             return Err(Error::stop(format!("{} of {chunks} chunks are not done", chunks - done))
                 .hint("Run again: the open chunks are taken up."));
         }
+        tune::put_back(context, self.target.as_mut(), Some(&self.step.name)).await?;
+        tune::analyze(context, self.step, &self.table, &mut self.target).await?;
         self.target.advance_sequences(&self.table).await?;
         let totals = context.ledger.totals(self.target.as_mut(), &self.step.name).await?;
         let is_copy = matches!(self.step.kind, StepKind::Copy(_));

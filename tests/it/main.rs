@@ -34,3 +34,4 @@ mod soak;
 mod stateful;
 mod tidy;
 mod torture;
+mod tune;

@@ -75,6 +75,9 @@ fn show(ui: &Ui, preview: &Preview) {
     if !preview.route.is_empty() {
         ui.say(&format!("  route {}", clean(&preview.route)));
     }
+    for line in &preview.tune {
+        ui.say(&format!("  {}", clean(line)));
+    }
     for note in &preview.notes {
         ui.say(&format!("  {} {}", ui.paint("!", 33), clean(note)));
     }

@@ -49,6 +49,12 @@ fn show(ui: &Ui, status: &Status) {
     if let Some(error) = &status.error {
         ui.say(&format!("last error: {}", clean(error)));
     }
+    if !status.deferred.is_empty() {
+        ui.say(&format!(
+            "indexes dropped until the step's end, the next run or a rollback: {}",
+            clean(&status.deferred.join(", "))
+        ));
+    }
     let mut table = Table::new();
     table
         .load_style(UTF8_HORIZONTAL_ONLY)

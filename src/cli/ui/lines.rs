@@ -64,6 +64,19 @@ pub fn line_of(event: &What) -> Option<String> {
         What::BatchRetried { step, attempt, reason, seconds, .. } => {
             format!("{}: try {attempt} in {seconds:.1} s: {}", clean(step), clean(reason))
         }
+        What::IndexesDeferred { step, table, indexes } => format!(
+            "{}: dropped from {} until the last batch: {}",
+            clean(step),
+            clean(table),
+            clean(&indexes.join(", "))
+        ),
+        What::IndexRebuilt { step, index, seconds: took, .. } => {
+            format!("{}: index {} is back in {}", clean(step), clean(index), seconds(*took))
+        }
+        // By default every step does it; only one that takes its time is worth a line.
+        What::TableAnalyzed { step, table, seconds: took } if *took >= 1.0 => {
+            format!("{}: {} analyzed in {}", clean(step), clean(table), seconds(*took))
+        }
         What::Warning { message, .. } => format!("warning: {}", clean(message)),
         What::StepUndone { step, rows, kept, note } => {
             let kept = (*kept > 0).then(|| format!(", {} left alone", grouped(*kept)));

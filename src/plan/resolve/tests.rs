@@ -1,5 +1,6 @@
 use super::*;
 use crate::mapping::Constant;
+use crate::plan::Tune;
 
 fn load(text: &str) -> Result<Loaded, PlanError> {
     let vars = |name: &str| (name == "SET").then(|| "sqlite:set.db".to_owned());
@@ -95,6 +96,44 @@ fn a_step_keeps_its_checksum_under_free_changes() {
     assert_eq!(sum("", "t"), sum("workers = 3\nbatch_rows = 9\nretries = 1", "t"));
     assert_ne!(sum("", "t"), sum("", "u"));
     assert_ne!(sum("", "t"), sum("where = \"x\"", "t"));
+}
+
+#[test]
+fn tune_is_read_where_it_belongs_and_refused_by_name_elsewhere() {
+    let step = |body: &str| format!("{HEAD}[[step]]\nname = \"s\"\n{body}\n");
+    let copy = "copy = \"o\"\ninto = \"t\"\n";
+    let of = |text: &str| load(text).unwrap().plan.steps[0].clone();
+    assert_eq!(of(&step(copy)).options.tune, Tune::default());
+    let tuned = of(&step(&format!("{copy}tune = {{ defer_indexes = true, analyze = false }}")));
+    let expected = Tune { defer_indexes: true, analyze: Some(false), synchronous_commit: true };
+    assert_eq!(tuned.options.tune, expected);
+    assert_eq!(tuned.checksum, of(&step(copy)).checksum, "free to change between runs");
+    let seed = "rows = [{ id = 1 }]\ninto = \"t\"\ntune = { analyze = true }";
+    assert_eq!(of(&step(seed)).options.tune.analyze, Some(true));
+
+    let refused = [
+        (step("sql = \"x\"\ntune = { analyze = true }"), "`tune` belongs into a `copy`"),
+        (step("update = \"t\"\nset = { a = \"b\" }\ntune = {}"), "`tune` belongs into a `copy`"),
+        (step(&format!("{copy}[defaults]\ntune = {{}}")), "`tune` belongs into a `copy`"),
+        (step(&format!("{copy}analyze = true")), "`analyze` belongs into `tune`"),
+        (step(&format!("{copy}tune = {{ analyse = true }}")), "unknown key `analyse`"),
+        (step(&format!("{copy}tune = true")), "expected a table"),
+        (step(&format!("{copy}tune = {{ analyze = 1 }}")), "expected true or false"),
+        (
+            step(&format!("{copy}tune = {{ synchronous_commit = false }}")),
+            "needs a PostgreSQL target",
+        ),
+    ];
+    for (text, message) in refused {
+        let found = errors(&text);
+        assert!(found.len() == 1 && found[0].1.contains(message), "{message}: {found:?}");
+    }
+    let near = load(&step(&format!("{copy}tune = {{ defer_index = true }}"))).unwrap_err();
+    let help = near.diagnostics[0].help.as_deref();
+    assert_eq!(help, Some("did you mean `defer_indexes`?"));
+    let postgres = step(&format!("{copy}tune = {{ synchronous_commit = false }}"))
+        .replace("sqlite:b.db", "postgres://h/d");
+    assert!(!of(&postgres).options.tune.synchronous_commit);
 }
 
 #[test]
