@@ -8,7 +8,7 @@ use crate::key::KeyPart;
 pub static SQLITE: Sqlite = Sqlite;
 
 /// SQLite takes 100 arguments for a function; wider rows are digested in parts.
-const DIGEST_ARGUMENTS: usize = 90;
+pub(crate) const DIGEST_ARGUMENTS: usize = 90;
 
 /// SQLite.
 #[derive(Debug)]
