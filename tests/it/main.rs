@@ -28,6 +28,7 @@ mod random;
 mod readers;
 mod rejects;
 mod rollback;
+mod routes;
 mod servers;
 mod sessions;
 mod soak;
