@@ -50,7 +50,7 @@ pub struct Totals {
     pub skipped: u64,
     /// Rows rejected.
     pub rejected: u64,
-    /// Seconds in batches.
+    /// Seconds in which at least one batch was on its way.
     pub seconds: f64,
 }
 
@@ -171,10 +171,13 @@ impl Ledger {
             .map(|column| format!("CAST(coalesce(sum({column}), 0) AS bigint)"))
             .collect();
         let ask = Statement::new(format!(
-            "SELECT {}, CAST(coalesce(sum(seconds), 0) * 1000000 AS bigint) FROM {} \
-             WHERE run = $1 AND step = $2",
+            "SELECT {}, CAST(coalesce(sum(CASE WHEN gap < seconds THEN gap ELSE seconds END), 0) \
+             * 1000000 AS bigint) FROM (SELECT *, \
+             {at} - lag({at}) OVER (ORDER BY committed_at) AS gap FROM {} \
+             WHERE run = $1 AND step = $2) b",
             sums.join(", "),
-            self.table("batches")
+            self.table("batches"),
+            at = self.dialect.epoch("committed_at"),
         ))
         .bind(self.run.as_str())
         .bind(step);

@@ -42,6 +42,9 @@ pub trait Dialect: Send + Sync {
     /// An expression for the current moment as milliseconds since 1970, by the server's clock.
     fn now_millis(&self) -> &'static str;
 
+    /// Seconds since 1970 of a moment that [`Dialect::now`] wrote into `column`.
+    fn epoch(&self, column: &str) -> String;
+
     /// Suffixes for `SELECT … FROM lease l, chunks c` that keep both rows from changing until
     /// commit.
     fn lock_guard(&self) -> &'static str;

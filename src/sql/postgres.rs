@@ -39,6 +39,10 @@ impl Dialect for Postgres {
         "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     }
 
+    fn epoch(&self, column: &str) -> String {
+        format!("extract(epoch FROM {column}::timestamptz)::float8")
+    }
+
     fn lock_guard(&self) -> &'static str {
         " FOR SHARE OF l FOR UPDATE OF c"
     }

@@ -48,6 +48,10 @@ impl Dialect for Sqlite {
         "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
     }
 
+    fn epoch(&self, column: &str) -> String {
+        format!("(julianday({column}) - 2440587.5) * 86400")
+    }
+
     fn lock_guard(&self) -> &'static str {
         ""
     }

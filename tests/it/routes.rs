@@ -1,6 +1,8 @@
 //! The routes against each other: whichever a step takes, the same rows arrive, the same rows
 //! are rejected for the same reasons, and the same numbers are told.
 
+use std::time::Instant;
+
 use crate::common::{Postgres, World};
 
 /// Some with values that a rule refuses (`n` is no number), that the target's column refuses
@@ -85,7 +87,9 @@ fn run(
              data = {{ json = [\"doc\", \"name\", \"seen\"] }}\n"
         ),
     );
+    let begun = Instant::now();
     let ran = world.run(&["run", "p.toml", "--json"]).ok();
+    let elapsed = begun.elapsed().as_secs_f64();
     let ask = |sql: &str| match &goal {
         Some(database) => database.rows(sql),
         None => world.sqlite_rows("t.db", sql),
@@ -99,6 +103,8 @@ fn run(
         )),
         figures: ["copied", "skipped", "rejected"].map(|name| step[name].to_string()).into(),
     };
+    let seconds = step["seconds"].as_f64().unwrap();
+    assert!(0.0 < seconds && seconds <= elapsed, "{seconds} of {elapsed}, {workers} workers");
     let sums = ask(&format!("SELECT sum(read_rows), sum(inserted) FROM {ledger}batches"));
     assert_eq!(sums, [format!("{ROWS}|{}", left.rows.len())]);
     (step["route"].as_str().unwrap().split(':').next().unwrap().to_owned(), left)
