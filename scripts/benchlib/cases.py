@@ -1,0 +1,321 @@
+"""The cases: which ways to copy are run in turn, and what is said of them."""
+
+import importlib.util
+import os
+import shlex
+import shutil
+import sys
+
+from . import data
+from .world import AtMost, Contender, Group, Ratio
+
+NAIVE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "naive.py")
+
+
+class Missing(Exception):
+    """The case can't run here; why."""
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            raise Missing(f"{program} is not installed")
+
+
+def shell(script):
+    return ["bash", "-c", "set -o pipefail; " + script]
+
+
+def psql(server, statement, database="postgres"):
+    return shlex.join(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement, server.at(database)])
+
+
+def pipe(world, where=""):
+    """One stream from a to b, mapped by the source."""
+    read = psql(world.a, f"COPY ({data.mapped(where=where)}) TO STDOUT (FORMAT binary)")
+    return f"{read} | {psql(world.b, 'COPY workflows FROM STDIN (FORMAT binary)')}"
+
+
+def same_database(world):
+    def contender(name, command, ours=True):
+        return Contender(name, command, world.fresh(world.a), world.of_table(world.a), world.mapped,
+                         world.rows, ours=ours)
+
+    def copy(workers):
+        return world.copy(f"a{workers}", world.a.url, world.a.url, workers, rows=world.rows)
+
+    insert = shlex.split(psql(world.a, f"INSERT INTO workflows {data.MAPPED}"))
+    return Group(
+        [contender("insert", insert, ours=False), contender("one", copy(1)), contender("two", copy(2))],
+        [Ratio("A same database, 1 worker", "one INSERT … SELECT", "one", "insert", 1.0),
+         Ratio("A same database, 2 workers", "one INSERT … SELECT", "two", "insert", 1.6)],
+    )
+
+
+def two_servers(world):
+    def contender(name, command, ours=True):
+        return Contender(name, command, world.fresh(world.b), world.of_table(world.b), world.mapped,
+                         world.rows, ours=ours)
+
+    def copy(workers):
+        return world.copy(f"b{workers}", world.a.url, world.b.url, workers, rows=world.rows)
+
+    middle = world.rows // 2 * 3
+    halves = f"({pipe(world, f'WHERE id <= {middle}')}) & {pipe(world, f'WHERE id > {middle}')} && wait $!"
+    return Group(
+        [contender("pipe", shell(pipe(world)), ours=False), contender("one", copy(1)),
+         contender("two", copy(2)), contender("pipes", shell(halves), ours=False)],
+        [Ratio("B two servers, 1 worker", "one psql binary pipe", "one", "pipe", 1.1),
+         Ratio("B two servers, 2 workers", "one psql binary pipe", "two", "pipe", 1.4),
+         Ratio("B two servers, 2 workers", "two psql pipes, two key ranges", "two", "pipes", 1.1)],
+    )
+
+
+def plain_columns(world):
+    """In two tables, because this is where pgcopydb's two jobs find work."""
+    need("pgcopydb")
+    halves = {"lower": f"<= {world.rows // 2 * 3}", "upper": f"> {world.rows // 2 * 3}"}
+    for server in (world.a, world.b):
+        server.sql("DROP DATABASE IF EXISTS plain", "CREATE DATABASE plain")
+    for name, condition in halves.items():
+        source = psql(world.a, f"COPY (SELECT * FROM dh_workflow WHERE id {condition}) TO STDOUT")
+        make = data.like_legacy(world.a, name)
+        for server in (world.a, world.b):
+            server.sql(make, database="plain")
+        data.output(shell(f"{source} | {psql(world.a, f'COPY {name} FROM STDIN', 'plain')}"))
+        world.a.sql(f"VACUUM ANALYZE {name}", database="plain")
+    work = world.path("pgcopydb")
+
+    def fresh():
+        shutil.rmtree(work, ignore_errors=True)
+        world.b.sql("DROP SCHEMA IF EXISTS tablelift CASCADE", "TRUNCATE lower, upper", database="plain")
+        world.rest()
+
+    both = "SELECT * FROM lower UNION ALL SELECT * FROM upper"
+    expected = data.pg_digest(world.a, both, "plain")
+
+    def contender(name, command, ours=True):
+        return Contender(name, command, fresh, lambda: data.pg_digest(world.b, both, "plain"), expected,
+                         world.rows, ours=ours)
+
+    copy = world.copy("plain", world.a.at("plain"), world.b.at("plain"), 2,
+                      tables=[(name, name) for name in halves], columns="")
+    peer = ["pgcopydb", "copy", "table-data", "--source", world.a.at("plain"), "--target",
+            world.b.at("plain"), "--table-jobs", "2", "--dir", work, "--not-consistent"]
+    return Group([contender("pgcopydb", peer, ours=False), contender("two", copy)],
+                 [Ratio("B′ plain columns, 2 workers", "pgcopydb, 2 jobs", "two", "pgcopydb", 1.25)])
+
+
+def from_sqlite(world):
+    def contender(name, command, ours=True):
+        return Contender(name, command, world.fresh(world.b), world.of_table(world.b), world.from_lite,
+                         world.rows, ours=ours)
+
+    def copy(workers):
+        return world.copy(f"c{workers}", "sqlite:" + world.lite, world.b.url, workers, rows=world.rows)
+
+    ready = shell(f"{psql(world.b, 'COPY workflows FROM STDIN')} < {shlex.quote(world.ready)}")
+    return Group(
+        [contender("ready", ready, ours=False), contender("one", copy(1)), contender("two", copy(2))],
+        [Ratio("C SQLite to PostgreSQL, 1 worker", "COPY of a ready file", "one", "ready", 0.95),
+         Ratio("C SQLite to PostgreSQL, 2 workers", "COPY of a ready file", "two", "ready", 1.3)],
+    )
+
+
+# pgloader's defaults run out of memory on such rows; more than this makes it no faster.
+PGLOADER = """LOAD DATABASE FROM {source} INTO {target}
+WITH data only, create no tables, create no indexes, no foreign keys, reset no sequences,
+  workers = 2, concurrency = 1, prefetch rows = 10000, batch rows = 10000, batch size = 8MB
+INCLUDING ONLY TABLE NAMES LIKE 'dh_workflow';
+"""
+
+
+def pgloader(world, name, source, target):
+    need("pgloader")
+    path = world.path(name)
+    with open(path, "w", encoding="utf-8") as load:
+        load.write(PGLOADER.format(source=source, target=target.replace("postgres://", "postgresql://")))
+    return ["pgloader", "--root-dir", world.path("pgloader"), path]
+
+
+def plain_from_sqlite(world):
+    peer = pgloader(world, "lite.load", "sqlite://" + world.lite, world.b.url)
+    fresh = world.fresh(world.b, table="dh_workflow", make=data.PLAIN_TARGET)
+    expected = data.pg_digest(world.a, data.PLAIN_FROM_LITE)
+
+    def contender(name, command, ours=True):
+        return Contender(name, command, fresh, world.of_table(world.b, "dh_workflow"), expected, world.rows,
+                         ours=ours)
+
+    copy = world.copy("cp", "sqlite:" + world.lite, world.b.url, 2, tables=[("dh_workflow", "dh_workflow")],
+                      columns="", rows=world.rows)
+    return Group([contender("pgloader", peer, ours=False), contender("two", copy)],
+                 [Ratio("C SQLite to PostgreSQL, plain columns, 2 workers", "pgloader", "two", "pgloader", 2.4)])
+
+
+def from_mariadb(world):
+    raise Missing("not built yet: tablelift does not know MySQL and MariaDB")
+
+
+def lite_contender(world, name, command, limit=None, ours=True):
+    reference = data.lite_digest(world.lite_reference, -1 if limit is None else limit)
+    return Contender(name, command, world.fresh_lite, lambda: data.lite_digest(world.lite_target), reference,
+                     limit or world.rows, ours=ours)
+
+
+def lite_copy(world, name="e"):
+    return world.copy(name, "sqlite:" + world.lite, "sqlite:" + world.lite_target, rows=world.rows)
+
+
+def sqlite_to_sqlite(world):
+    need("sqlite3")
+    peer = lite_contender(world, "shell", world.lite_shell(world.lite_target), ours=False)
+    return Group([peer, lite_contender(world, "ours", lite_copy(world))],
+                 [Ratio("E SQLite to SQLite", "sqlite3 shell, WAL, synchronous = full", "ours", "shell", 1.2)])
+
+
+def naive_scripts(world):
+    """Rates of fewer rows: a script that commits every hundred rows needs its time."""
+    few, some = world.rows // 10, world.rows // 2
+    if importlib.util.find_spec("psycopg"):
+        ours = Contender("ours", world.copy("script", world.a.url, world.b.url, rows=world.rows),
+                         world.fresh(world.b), world.of_table(world.b), world.mapped, world.rows)
+        how, ends = "psycopg", [world.a.url, world.b.url]
+
+        def script(name, limit):
+            first = f"({data.FROM_LITE} ORDER BY id LIMIT {limit})"
+            return Contender(name, [sys.executable, NAIVE, name, str(limit), *ends], world.fresh(world.b),
+                             world.of_table(world.b), data.pg_digest(world.a, first), limit, ours=False)
+    else:
+        ours = lite_contender(world, "ours", lite_copy(world, "script"))
+        how, ends = "sqlite3 module", [world.lite, world.lite_target]
+
+        def script(name, limit):
+            command = [sys.executable, NAIVE, name, str(limit), *ends]
+            return lite_contender(world, name, command, limit, ours=False)
+    return Group(
+        [script("row", few), script("thousand", some), ours],
+        [Ratio("Python script", f"{how}: row by row, commit per 100", "ours", "row", 10),
+         Ratio("Python script", f"{how}: INSERT by 1000", "ours", "thousand", 4)],
+    )
+
+
+def batch_sizes(world):
+    contenders, lines = [], []
+    for letter, name, target in [("A", "same database", world.a), ("B", "two servers", world.b)]:
+        for size in (10_000, 1_000):
+            command = world.copy(f"batch-{letter.lower()}{size}", world.a.url, target.url, batch=size, rows=world.rows)
+            contenders.append(Contender(f"{letter}{size}", command, world.fresh(target),
+                                        world.of_table(target), world.mapped, world.rows))
+        lines.append(Ratio(f"{letter} {name}, batches of 1k", "batches of 10k", f"{letter}1000", f"{letter}10000", 0.85))
+    return Group(contenders, lines)
+
+
+NARROW = "CREATE TABLE {name} AS SELECT n * {gap} AS id, n % 1000 AS value FROM generate_series(1::bigint, {rows}) n"
+NARROW_TARGET = "CREATE TABLE narrow (id bigint PRIMARY KEY, value bigint)"
+
+
+def narrow(world, name, rows, gap, workers=2, throttle="", batch=10_000, extra=None, table=None):
+    """Rows of two numbers, from a to b."""
+    table = table or name
+    if world.a.sql(f"SELECT to_regclass('{table}') IS NULL") == "t":
+        world.a.sql(NARROW.format(name=table, gap=gap, rows=rows), f"ALTER TABLE {table} ADD PRIMARY KEY (id)",
+                    f"VACUUM ANALYZE {table}")
+    command = world.copy(name, world.a.url, world.b.url, workers, batch, tables=[(table, "narrow")], columns="",
+                         throttle=throttle)
+    expected = data.pg_digest(world.a, f"SELECT * FROM {table}")
+    fresh = world.fresh(world.b, table="narrow", make=NARROW_TARGET)
+    return Contender(name, command, fresh, world.of_table(world.b, "narrow"), expected, rows, extra)
+
+
+def first_commit(world):
+    """Seconds from the start of the program to its first committed batch, from the ledger."""
+    def seconds(run):
+        first = world.b.sql("SELECT extract(epoch FROM min(committed_at::timestamptz)) FROM tablelift.batches")
+        return float(first) - run.began
+    return seconds
+
+
+def start(world):
+    gap = 100_000_000 // world.rows
+    return Group([narrow(world, "sparse", world.rows, gap, extra=first_commit(world))],
+                 [AtMost(f"start to first committed batch, {world.rows:,} keys over 100,000,000", "sparse", 2.0, "s")])
+
+
+def throttle(world):
+    """One that never binds, and one that does: its error, from the ledger's times."""
+    def copy(name, throttle):
+        command = world.copy(name, world.a.url, world.b.url, rows=world.rows, throttle=throttle)
+        return Contender(name, command, world.fresh(world.b), world.of_table(world.b), world.mapped, world.rows)
+
+    limit = max(world.rows // 10, 1000)
+
+    def error(_):
+        rate = world.b.sql("SELECT (sum(read_rows) - (array_agg(read_rows ORDER BY seq))[1]) / extract(epoch FROM "
+                           "max(committed_at::timestamptz) - min(committed_at::timestamptz)) FROM tablelift.batches")
+        return abs(float(rate) / limit - 1) * 100
+
+    bound = narrow(world, "bound", world.rows, 3, 1, throttle=f"rows_per_second = {limit}", batch=1000, extra=error)
+    return Group(
+        [copy("free", ""), copy("loose", "rows_per_second = 4000000000"), bound],
+        [Ratio("throttle on, not binding", "no throttle", "loose", "free", 0.99),
+         AtMost(f"rate error of a throttle at {limit:,} rows/s", "bound", 2.0, "%")],
+    )
+
+
+def rejects(world):
+    """A hundred rows that the target refuses, spread over all batches, against none."""
+    numbers = [which * world.rows // 100 + world.rows // 200 + 1 for which in range(100)]
+    bad = ", ".join(str(n * 3 + n % 2) for n in numbers)
+    refuse = f"ALTER TABLE workflows ADD CHECK (id NOT IN ({bad}))"
+    rest = data.pg_digest(world.a, data.mapped(where=f"WHERE id NOT IN ({bad})"))
+    contenders, lines = [], []
+    for letter, target in [("A", world.a), ("B", world.b)]:
+        digest = world.of_table(target)
+
+        def both(digest=digest, target=target):
+            count = "SELECT concat_ws('|', count(*), count(column_name), count(DISTINCT row_key)) FROM tablelift.rejects"
+            return f"{digest()} rejects {target.sql(count)}"
+
+        for workers in (1, 2):
+            command = world.copy(f"bad-{letter.lower()}{workers}", world.a.url, target.url, workers,
+                                 options="max_rejects = 1000\n")
+            name = f"{letter}{workers}"
+            contenders += [
+                Contender(name + " clean", command, world.fresh(target), digest, world.mapped, world.rows),
+                Contender(name + " bad", command, world.fresh(target, refuse), both, f"{rest} rejects 100|100|100",
+                          world.rows),
+            ]
+            lines.append(Ratio(f"{letter} 100 bad rows, {workers} worker{'s'[:workers - 1]}", "none", name + " bad",
+                               name + " clean", 0.67))
+    return Group(contenders, lines)
+
+
+def many_rows(world):
+    small = narrow(world, "narrow1m", 1_000_000, 3)
+    large = narrow(world, "narrow50m", 50_000_000, 2, extra=first_commit(world))
+    return Group([small, large],
+                 [Ratio("50,000,000 narrow rows", "its rate at 1,000,000", "narrow50m", "narrow1m", 0.95),
+                  AtMost("start to first committed batch, 50,000,000 rows", "narrow50m", 2.0, "s")], repeats=1)
+
+
+def wide_rows(world):
+    """A thousand documents of 20 MB; their copies in JSON."""
+    width, count = 20_000_000, 1000
+    world.a.sql(f"CREATE TABLE IF NOT EXISTS wide AS SELECT n AS id, repeat(md5(n::text), {width // 32}) AS body "
+                f"FROM generate_series(1::bigint, {count}) n", "ALTER TABLE wide ADD PRIMARY KEY (id)")
+    columns = '[step.columns]\nid = "id"\nname = { value = "wide" }\ndefinition = { json = ["body"] }\n'
+    command = world.copy("wide", world.a.url, world.b.url, 1, tables=[("wide", "workflows")], columns=columns)
+    expected = data.pg_digest(world.a, "SELECT id, md5(body) FROM wide")
+    copied = "SELECT id, md5(definition ->> 'body') FROM workflows"
+    ours = Contender("wide", command, world.fresh(world.b), lambda: data.pg_digest(world.b, copied), expected, count,
+                     extra=lambda run: run.peak_mib)
+    return Group([ours], [AtMost("peak memory, 1,000 rows of 20 MB", "wide", 32 + 4 * width / 2**20, "MiB")], repeats=1)
+
+
+CASES = {
+    "A": same_database, "B": two_servers, "Bplain": plain_columns, "C": from_sqlite, "Cplain": plain_from_sqlite,
+    "D": from_mariadb, "E": sqlite_to_sqlite, "script": naive_scripts, "batches": batch_sizes, "throttle": throttle,
+    "start": start, "rejects": rejects,
+}
+LARGE = {"rows": many_rows, "wide": wide_rows}
