@@ -14,8 +14,8 @@ COLUMNS = ["uid", "description", "price", "grp", "active", "note", "updated_at",
 def open_postgres(source, target):
     import psycopg
 
-    # A script has no decimals in its JSON: they become floats.
-    typed = {"uid": "uid::text", "price": "price::float8", "updated_at": "updated_at::text"}
+    # What json.dumps doesn't know comes in a form that it does.
+    typed = {"uid": "uid::text", "price": "to_jsonb(trim_scale(price))", "updated_at": "updated_at::text"}
     rows = psycopg.connect(source).cursor("rows")
     return rows, psycopg.connect(target), typed, "%s"
 

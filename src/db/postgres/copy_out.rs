@@ -101,7 +101,11 @@ async fn rows(bytes: &[u8], columns: usize, sink: &mut dyn RowSink) -> Result<(u
 }
 
 /// One row's cells, and its length; no cells for the trailer, `None` for an incomplete row.
-fn row<'b>(bytes: &'b [u8], columns: usize, cells: &mut Vec<Cell<'b>>) -> Result<Option<usize>> {
+pub fn row<'b>(
+    bytes: &'b [u8],
+    columns: usize,
+    cells: &mut Vec<Cell<'b>>,
+) -> Result<Option<usize>> {
     let Some(count) = bytes.first_chunk::<2>() else {
         return Ok(None);
     };
