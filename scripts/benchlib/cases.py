@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 
 from . import data
@@ -126,35 +127,73 @@ def from_sqlite(world):
 PGLOADER = """LOAD DATABASE FROM {source} INTO {target}
 WITH data only, create no tables, create no indexes, no foreign keys, reset no sequences,
   workers = 2, concurrency = 1, prefetch rows = 10000, batch rows = 10000, batch size = 8MB
-INCLUDING ONLY TABLE NAMES LIKE 'dh_workflow';
+{more};
 """
 
 
-def pgloader(world, name, source, target):
+def pgloader(world, name, source, target, more="INCLUDING ONLY TABLE NAMES LIKE 'dh_workflow'"):
     need("pgloader")
     path = world.path(name)
     with open(path, "w", encoding="utf-8") as load:
-        load.write(PGLOADER.format(source=source, target=target.replace("postgres://", "postgresql://")))
+        load.write(PGLOADER.format(source=source, target=target.replace("postgres://", "postgresql://"), more=more))
     return ["pgloader", "--root-dir", world.path("pgloader"), path]
+
+
+def plain_contender(world, name, command, query, ours=True):
+    """The legacy table's own columns; on b, the table has its name, as pgloader wants it."""
+    fresh = world.fresh(world.b, table="dh_workflow", make=data.PLAIN_TARGET)
+    return Contender(name, command, fresh, world.of_table(world.b, "dh_workflow"),
+                     data.pg_digest(world.a, query), world.rows, ours=ours)
 
 
 def plain_from_sqlite(world):
     peer = pgloader(world, "lite.load", "sqlite://" + world.lite, world.b.url)
-    fresh = world.fresh(world.b, table="dh_workflow", make=data.PLAIN_TARGET)
-    expected = data.pg_digest(world.a, data.PLAIN_FROM_LITE)
-
-    def contender(name, command, ours=True):
-        return Contender(name, command, fresh, world.of_table(world.b, "dh_workflow"), expected, world.rows,
-                         ours=ours)
-
     copy = world.copy("cp", "sqlite:" + world.lite, world.b.url, 2, tables=[("dh_workflow", "dh_workflow")],
                       columns="", rows=world.rows)
-    return Group([contender("pgloader", peer, ours=False), contender("two", copy)],
+    return Group([plain_contender(world, "pgloader", peer, data.PLAIN_FROM_LITE, ours=False),
+                  plain_contender(world, "two", copy, data.PLAIN_FROM_LITE)],
                  [Ratio("C SQLite to PostgreSQL, plain columns, 2 workers", "pgloader", "two", "pgloader", 2.4)])
 
 
+def knows_mysql(world):
+    """What `check` says of a MySQL URL, before it connects anywhere."""
+    command = world.copy("mysql", "mysql://root@127.0.0.1:1/none", world.b.url)
+    said = subprocess.run([world.program, "check", command[2]], capture_output=True, text=True).stderr
+    return "not supported" not in said and "unknown scheme" not in said
+
+
 def from_mariadb(world):
-    raise Missing("not built yet: tablelift does not know MySQL and MariaDB")
+    if not knows_mysql(world):
+        raise Missing("not built yet: tablelift does not know MySQL and MariaDB")
+    need("mariadbd", "mariadb", "mariadb-install-db")
+    command = world.copy("d", world.maria.url, world.b.url, 2, rows=world.rows)
+    ours = Contender("two", command, world.fresh(world.b), world.of_table(world.b), world.mapped, world.rows)
+    return Group([mariadb_pipe(world), ours],
+                 [Ratio("D MariaDB to PostgreSQL, 2 workers", "mariadb to psql pipe", "two", "pipe", 1.2)])
+
+
+def mariadb_pipe(world):
+    """One stream, mapped by the source. Its text is COPY's, but for what NULL is."""
+    read = shlex.join([*world.maria.client, "--quick", "--batch", "-N", "bench", "-e", data.MARIA_MAPPED])
+    write = psql(world.b, "COPY workflows FROM STDIN (NULL 'NULL')")
+    return Contender("pipe", shell(f"{read} | {write}"), world.fresh(world.b), world.of_table(world.b),
+                     world.mapped, world.rows, ours=False)
+
+
+def plain_from_mariadb(world):
+    if not knows_mysql(world):
+        raise Missing("not built yet: tablelift does not know MySQL and MariaDB")
+    need("mariadbd", "mariadb", "mariadb-install-db")
+    command = world.copy("dp", world.maria.url, world.b.url, 2, tables=[("dh_workflow", "dh_workflow")],
+                         columns="", rows=world.rows)
+    ours = plain_contender(world, "two", command, data.PLAIN_FROM_MARIA)
+    return Group([mariadb_pgloader(world), ours],
+                 [Ratio("D MariaDB to PostgreSQL, plain columns, 2 workers", "pgloader", "two", "pgloader", 2.4)])
+
+
+def mariadb_pgloader(world):
+    command = pgloader(world, "maria.load", world.maria.url, world.b.url, "ALTER SCHEMA 'bench' RENAME TO 'public'")
+    return plain_contender(world, "pgloader", command, data.PLAIN_FROM_MARIA, ours=False)
 
 
 def lite_contender(world, name, command, limit=None, ours=True):
@@ -315,7 +354,7 @@ def wide_rows(world):
 
 CASES = {
     "A": same_database, "B": two_servers, "Bplain": plain_columns, "C": from_sqlite, "Cplain": plain_from_sqlite,
-    "D": from_mariadb, "E": sqlite_to_sqlite, "script": naive_scripts, "batches": batch_sizes, "throttle": throttle,
+    "D": from_mariadb, "Dplain": plain_from_mariadb, "E": sqlite_to_sqlite, "script": naive_scripts, "batches": batch_sizes, "throttle": throttle,
     "start": start, "rejects": rejects,
 }
 LARGE = {"rows": many_rows, "wide": wide_rows}

@@ -113,10 +113,22 @@ def make_ready(server, path):
         subprocess.run(command, stdout=ready, check=True)
 
 
+# MariaDB writes JSON and dates in its own way; these are PostgreSQL's words for the same.
+MARIA_MAPPED = mapped(
+    "json_object",
+    active="json_extract(IF(active, 'true', 'false'), '$')",
+    updated_at=("IF(microsecond(updated_at) = 0, date_format(updated_at, '%Y-%m-%dT%H:%i:%s'), "
+                "trim(TRAILING '0' FROM date_format(updated_at, '%Y-%m-%dT%H:%i:%s.%f')))"),
+    tags="json_compact(tags)", doc="json_compact(doc)",
+)
+PLAIN_FROM_MARIA = PLAIN_FROM_LITE.replace("trim_scale(price)", "price")
+
+
 def make_mariadb(server, source, path):
     """The same rows in MariaDB, by way of a file at `path`."""
+    query = FOR_CSV.replace("created_at", "created_at::timestamp")
     with open(path, "wb") as rows:
-        command = ["psql", "-X", "-q", "-c", f"COPY ({FOR_CSV.replace('created_at', 'created_at::timestamp')}) TO STDOUT", source.url]
+        command = ["psql", "-X", "-q", "-c", f"COPY ({query}) TO STDOUT", source.url]
         subprocess.run(command, stdout=rows, check=True)
     server.sql("""CREATE TABLE dh_workflow (id BIGINT PRIMARY KEY, uid CHAR(36), name TEXT NOT NULL,
       description TEXT, price DECIMAL(12,2), grp INT, active BOOLEAN, note TEXT, created_at DATETIME(6),

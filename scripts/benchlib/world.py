@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Callable, Optional
 
 from . import data
-from .servers import Postgres
+from .servers import MariaDb, Postgres
 
 MAPPING = """[step.columns]
 id = "id"
@@ -78,6 +78,12 @@ class World:
         path = self.path("source.db")
         data.make_sqlite(self.a, path)
         return path
+
+    @cached_property
+    def maria(self):
+        server = MariaDb(self.path("maria"), self.stack)
+        data.make_mariadb(server, self.a, self.path("maria.copy"))
+        return server
 
     @cached_property
     def ready(self):
