@@ -114,7 +114,11 @@ fn rows(
 }
 
 /// One row's cells, and its length; no cells for the trailer, `None` for an incomplete row.
-fn row<'b>(bytes: &'b [u8], columns: usize, cells: &mut Vec<Cell<'b>>) -> Result<Option<usize>> {
+pub fn row<'b>(
+    bytes: &'b [u8],
+    columns: usize,
+    cells: &mut Vec<Cell<'b>>,
+) -> Result<Option<usize>> {
     let Some(count) = bytes.first_chunk::<2>() else {
         return Ok(None);
     };
