@@ -10,7 +10,8 @@ use criterion::{Criterion, Throughput};
 use tablelift::db::postgres::copy_out;
 use tablelift::mapping::cast::parse_type;
 use tablelift::mapping::program::{Program, Scratch, Written, values};
-use tablelift::mapping::wire::{Cell, encode};
+use tablelift::mapping::wire::Cell;
+use tablelift::mapping::wire::encode::Format;
 use tablelift::mapping::{
     BoundMapping, Context, Found, JsonShape, Mapping, Outcome, Rule, Scope, bind, eval, same_names,
 };
@@ -122,9 +123,9 @@ fn value(n: i64, name: &str) -> Value {
 fn sent(mapping: &BoundMapping) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     for n in 1..=ROWS {
-        encode::begin_row(mapping.inputs.len(), &mut out);
+        Format::Copy.begin_row(mapping.inputs.len(), &mut out);
         for input in &mapping.inputs {
-            if !encode::value(&value(n, &input.name), &input.kind_read(), &mut out) {
+            if !Format::Copy.value(&value(n, &input.name), &input.kind_read(), &mut out) {
                 return Err(format!("{} has no binary form", input.name));
             }
         }
@@ -176,11 +177,11 @@ fn run(criterion: &mut Criterion) -> Result<(), String> {
     let bytes = sent(&mapping)?;
     let rows = cells(&bytes, width)?;
     let found: Vec<Row> = rows.iter().filter_map(|row| values(&mapping, row)).collect();
-    let program = Program::new(&mapping, Flavor::Postgres)?;
+    let program = Program::new(&mapping, Flavor::Postgres, Flavor::Postgres)?;
     let as_they_are = plain()?;
     let plain_bytes = sent(&as_they_are)?;
     let plain_rows = cells(&plain_bytes, as_they_are.inputs.len())?;
-    let plain_program = Program::new(&as_they_are, Flavor::Postgres)?;
+    let plain_program = Program::new(&as_they_are, Flavor::Postgres, Flavor::Postgres)?;
     let mut out = Vec::new();
     // What is measured is the road that real rows take, and nothing that gave up early.
     if found.len() != rows.len()
@@ -233,7 +234,7 @@ fn run(criterion: &mut Criterion) -> Result<(), String> {
         bench.iter(|| {
             out.clear();
             let cells = black_box(&found).iter().flat_map(|row| row.iter().zip(&kinds));
-            cells.filter(|(value, kind)| encode::value(value, kind, &mut out)).count()
+            cells.filter(|(value, kind)| Format::Copy.value(value, kind, &mut out)).count()
         });
     });
     group.throughput(Throughput::ElementsAndBytes {

@@ -121,7 +121,7 @@ class World:
         if throttle:
             text += f"[throttle]\n{throttle}\n"
         for table, into in tables:
-            text += f'[[step]]\nname = "{into}"\ncopy = "{table}"\ninto = "{into}"\n'
+            text += f'[[step]]\nname = "{into}"\ncopy = "{table}"\ninto = "{into}"\ntune = {{ analyze = false }}\n'
             if rows is not None:
                 text += f"expect = {{ source = {rows}, before = 0, after = {rows} }}\n"
             text += columns
