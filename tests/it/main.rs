@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod chunks;
 mod cli;
 mod common;
 mod corpora;

@@ -86,7 +86,7 @@ fn op(mapping: &BoundMapping, rule: &BoundRule, to: &ColumnType, source: Flavor)
     );
     if holds_text
         && matches!(rule, BoundRule::Object { .. } | BoundRule::Array(_))
-        && let Some(node) = node(mapping, rule, binary)
+        && let Some(node) = node(mapping, rule, binary, source)
     {
         return Op::Json(node, binary);
     }
@@ -96,8 +96,15 @@ fn op(mapping: &BoundMapping, rule: &BoundRule, to: &ColumnType, source: Flavor)
 }
 
 /// The JSON of a rule that is made of columns and constants only.
-fn node(mapping: &BoundMapping, rule: &BoundRule, binary: bool) -> Option<Node> {
+fn node(mapping: &BoundMapping, rule: &BoundRule, binary: bool, source: Flavor) -> Option<Node> {
     match rule {
+        // SQLite's arrays of rows have marks where a value has no JSON.
+        BoundRule::Input(which)
+            if source == Flavor::Sqlite
+                && matches!(mapping.inputs[*which].source, InputSource::Children(_)) =>
+        {
+            Some(Node::Checked(*which, binary))
+        }
         BoundRule::Input(which)
             if mapping.inputs[*which].form == Form::Value
                 && match mapping.inputs[*which].kind_read() {
@@ -123,14 +130,14 @@ fn node(mapping: &BoundMapping, rule: &BoundRule, binary: bool) -> Option<Node> 
                     let mut text = String::new();
                     write_json_string(key, &mut text);
                     text.push(':');
-                    Some((text, node(mapping, rule, binary)?))
+                    Some((text, node(mapping, rule, binary, source)?))
                 })
                 .collect::<Option<_>>()?;
             Some(Node::Object { entries, drop_nulls: *drop_nulls })
         }
         BoundRule::Array(rules) => rules
             .iter()
-            .map(|rule| node(mapping, rule, binary))
+            .map(|rule| node(mapping, rule, binary, source))
             .collect::<Option<_>>()
             .map(Node::Array),
         _ => None,
