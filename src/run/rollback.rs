@@ -2,9 +2,10 @@
 //! guarded transaction. A row that somebody changed since is left alone and counted.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::db::{Access, Image, RowUpdate, Session};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::event::What;
 use crate::job::{Locate, Marks};
 use crate::key::{Key, KeyPart, KeyRange};
@@ -14,6 +15,24 @@ use crate::sql::keyset::KeyColumns;
 use crate::sql::{Bind, Column, Flavor, Kind, Statement, Table, TableName, quote};
 use crate::steps::{StepContext, tune};
 use crate::value::Value;
+
+/// Tries to build an index over rows that were just deleted, and the wait between them.
+const BUILD_TRIES: u32 = 6;
+const BUILD_WAIT: Duration = Duration::from_millis(500);
+
+/// Builds the step's indexes again. Rows that are deleted still count for PostgreSQL's build
+/// while an older transaction, autovacuum's among them, could see them: that passes.
+async fn put_back(context: &StepContext, session: &mut dyn Session, step: &str) -> Result<()> {
+    for _ in 1..BUILD_TRIES {
+        match tune::put_back(context, session, Some(step)).await {
+            Err(error) if error.class == Class::Stop && !session.broken() => {
+                tokio::time::sleep(BUILD_WAIT).await;
+            }
+            done => return done,
+        }
+    }
+    tune::put_back(context, session, Some(step)).await
+}
 
 /// What was taken back of one step.
 #[derive(Debug, Default, Clone)]
@@ -116,7 +135,7 @@ async fn rows(context: &StepContext, record: &StepRecord) -> Result<Undone> {
         });
     }
     // Without our rows, an index comes back even where one of them kept it from being built.
-    tune::put_back(context, session.as_mut(), Some(&record.step)).await?;
+    put_back(context, session.as_mut(), &record.step).await?;
     session.begin().await?;
     context.ledger.guard(session.as_mut()).await?;
     context.ledger.set_step(session.as_mut(), &record.step, "rolled back", None, None).await?;

@@ -42,7 +42,17 @@ fn an_index_that_our_rows_keep_from_being_built_is_back_after_the_rollback() {
         assert!(ran.err.contains("the index `odd` can't be built"), "{}", ran.err);
         assert_eq!(names(&pair).len(), before.len() - 1, "the others are back");
         assert_eq!(deferred(&pair), "1");
+        // While somebody could still see the deleted rows, an index can't be built without them.
+        let reader = pair.postgres.as_ref().map(|database| {
+            let held = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t; \
+                        SELECT pg_sleep(1.2); COMMIT";
+            let mut psql = std::process::Command::new("psql");
+            psql.args(["-q", "-c", held, &database.url]).stdout(std::process::Stdio::null());
+            psql.spawn().unwrap()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(200));
         pair.world.run(&ROLLBACK).ok();
+        assert!(reader.is_none_or(|mut reader| reader.wait().unwrap().success()));
         assert_eq!(indexes(&pair), before);
         assert_eq!(pair.rows("SELECT count(*) FROM t"), ["0"]);
     }
