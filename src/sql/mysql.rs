@@ -30,7 +30,7 @@ impl Dialect for Mysql {
     /// text by its labels.
     fn key_order(&self, alias: &str, column: &Column) -> String {
         let name = format!("{alias}.{}", self.quote(&column.name));
-        if is_choice(column) {
+        if is_choice(&column.ty.name) {
             format!("CAST({name} AS CHAR CHARACTER SET utf8mb4) COLLATE utf8mb4_bin")
         } else {
             name
@@ -194,8 +194,8 @@ pub fn readable(value: &str, ty: &ColumnType) -> String {
 }
 
 /// ENUM and SET: numbers that show as labels.
-pub fn is_choice(column: &Column) -> bool {
-    column.ty.name.starts_with("enum(") || column.ty.name.starts_with("set(")
+pub fn is_choice(type_name: &str) -> bool {
+    type_name.starts_with("enum(") || type_name.starts_with("set(")
 }
 
 fn is_long(kind: &Kind) -> bool {

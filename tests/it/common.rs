@@ -117,6 +117,70 @@ pub fn sqlite_rows(path: &Path, sql: &str) -> Vec<String> {
     out
 }
 
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Db {
+    Postgres,
+    Sqlite,
+    Mariadb,
+}
+
+impl Db {
+    pub const ALL: [Db; 3] = [Db::Sqlite, Db::Postgres, Db::Mariadb];
+}
+
+impl From<bool> for Db {
+    /// `true` is PostgreSQL, `false` SQLite.
+    fn from(postgres: bool) -> Db {
+        if postgres { Db::Postgres } else { Db::Sqlite }
+    }
+}
+
+/// A database of a test: of a server, or the file `t.db` of a world.
+pub enum Store {
+    Postgres(Postgres),
+    Sqlite(PathBuf),
+    Mariadb(Mariadb),
+}
+
+impl Store {
+    pub fn new(db: Db, world: &World) -> Store {
+        match db {
+            Db::Postgres => Store::Postgres(Postgres::new()),
+            Db::Mariadb => Store::Mariadb(Mariadb::new()),
+            Db::Sqlite => Store::Sqlite(world.path("t.db")),
+        }
+    }
+
+    pub fn url(&self) -> String {
+        match self {
+            Store::Postgres(database) => database.url.clone(),
+            Store::Mariadb(database) => database.url.clone(),
+            Store::Sqlite(path) => format!("sqlite:{}", path.display()),
+        }
+    }
+
+    /// Runs SQL.
+    pub fn sql(&self, sql: &str) {
+        match self {
+            Store::Postgres(database) => database.sql(sql),
+            Store::Mariadb(database) => database.sql(sql),
+            Store::Sqlite(path) => {
+                rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+            }
+        }
+    }
+
+    /// Rows of a query, columns joined by `|`, NULL as `∅`.
+    pub fn rows(&self, sql: &str) -> Vec<String> {
+        match self {
+            Store::Postgres(database) => database.rows(sql),
+            Store::Mariadb(database) => database.rows(sql),
+            Store::Sqlite(path) => sqlite_rows(path, sql),
+        }
+    }
+}
+
 /// A database of its own on the test server.
 pub struct Postgres {
     pub url: String,

@@ -52,7 +52,12 @@ const KEYS: &[(&str, &[Part], &str)] = &[
     ("blanks", &[part("text", "", text).mariadb("varchar(60) COLLATE utf8mb4_bin")], ""),
     ("latin1", &[part("", "", word).mariadb("varchar(60) CHARACTER SET latin1")], ""),
     ("unsigned", &[part("numeric", "", unsigned).mariadb("bigint unsigned")], ""),
-    ("enum", &[part("text", "", label).mariadb("enum('b','a','~','B','','é','10','9')")], ""),
+    (
+        "enum",
+        &[part("text", "", label)
+            .mariadb("enum('b','a','~','B','','é','10','9') COLLATE utf8mb4_bin")],
+        "",
+    ),
     ("binary(2)", &[part("", "", blob).mariadb("binary(2)")], ""),
     ("day", &[part("date", "", day).mariadb("date")], ""),
     ("datetime(6)", &[part("timestamp", "", clock).mariadb("datetime(6)")], ""),
@@ -200,7 +205,12 @@ fn label(random: &mut Random) -> String {
 }
 
 fn day(random: &mut Random) -> String {
-    format!("'{:04}-{:02}-{:02}'", 1 + random.below(9999), 1 + random.below(12), 1 + random.below(28))
+    format!(
+        "'{:04}-{:02}-{:02}'",
+        1 + random.below(9999),
+        1 + random.below(12),
+        1 + random.below(28)
+    )
 }
 
 /// Around the hour that summer time repeats.
@@ -427,12 +437,14 @@ impl Case {
     }
 }
 
-/// Every key on a pair, `TABLELIFT_TEST_CASES` times over (3).
+/// Every key on a pair, `TABLELIFT_TEST_CASES` times over (3; 1 with MariaDB).
 fn keys_of(source: impl Into<Db>, target: impl Into<Db>) {
+    let (source, target) = (source.into(), target.into());
+    let times = if [source, target].contains(&Db::Mariadb) { 1 } else { 3 };
     let times =
-        std::env::var("TABLELIFT_TEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+        std::env::var("TABLELIFT_TEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(times);
     let first = Random::seed();
-    let (source, target) = (End::new(source.into(), "s.db"), End::new(target.into(), "t.db"));
+    let (source, target) = (End::new(source, "s.db"), End::new(target, "t.db"));
     for seed in first..first + times {
         let mut random = Random::new(seed);
         for key in KEYS {

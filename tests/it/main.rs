@@ -20,6 +20,7 @@ mod join;
 mod keyset;
 mod kill;
 mod live;
+mod mariadb;
 mod model;
 mod pair;
 mod pairs;

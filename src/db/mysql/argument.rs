@@ -103,7 +103,8 @@ pub fn of(value: &Value, column: &Column) -> Result<Argument, &'static str> {
         (Kind::Date | Kind::Timestamp(_) | Kind::TimestampTz(_), _) => moment(text(), column),
         (Kind::Text { .. }, _) if name.starts_with("enum(") => {
             let (text, labels) = (text(), labels(name));
-            if labels.contains(&text) { Ok(Argument::Text(text)) } else { Err("not a label") }
+            let found = labels.iter().find(|label| same_label(label, &text, name));
+            if found == Some(&text) { Ok(Argument::Text(text)) } else { Err("not a label") }
         }
         (Kind::Text { .. }, _) if name.starts_with("set(") => set(text(), &labels(name)),
         _ => Ok(Argument::Text(text())),
@@ -170,9 +171,18 @@ fn set(text: String, labels: &[String]) -> Result<Argument, &'static str> {
     if in_order { Ok(Argument::Text(text)) } else { Err("not labels in the type's order") }
 }
 
+/// The server takes the first label that its collation finds equal.
+fn same_label(label: &str, text: &str, name: &str) -> bool {
+    match name.contains(") COLLATE ") {
+        true => label == text,
+        false => label.to_lowercase() == text.to_lowercase(),
+    }
+}
+
 /// `enum('a','it''s')` → a, it's.
 fn labels(name: &str) -> Vec<String> {
-    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
+    let inner = inner.map(|(inner, _)| inner);
     let mut out = Vec::new();
     let mut label: Option<String> = None;
     let mut letters = inner.unwrap_or_default().chars().peekable();
@@ -216,6 +226,7 @@ mod tests {
             (Value::Text("1".into()), column(text.clone(), "enum('a','b')")),
             (Value::Text("A".into()), column(text.clone(), "enum('a','b')")),
             (Value::Text("b,a".into()), column(text.clone(), "set('a','b')")),
+            (Value::Text("A".into()), column(text.clone(), "enum('a','A')")),
             (Value::Text("a,a".into()), column(text.clone(), "set('a','b')")),
             (Value::Text("3".into()), column(text.clone(), "set('a','b')")),
             (Value::Int(5), column(Kind::Int(2), "year(4)")),
@@ -247,6 +258,10 @@ mod tests {
         assert_eq!(
             sent(Value::Text("it's".into()), text.clone(), "enum('a','it''s')"),
             Argument::Text("it's".into())
+        );
+        assert_eq!(
+            sent(Value::Text("A".into()), text.clone(), "enum('a','A') COLLATE utf8mb4_bin"),
+            Argument::Text("A".into())
         );
         assert_eq!(
             sent(Value::Text("a,c".into()), text, "set('a','b','c')"),

@@ -3,7 +3,7 @@
 use super::session::MySession;
 use crate::db::{Sample, Session as _};
 use crate::error::Result;
-use crate::sql::mysql::MYSQL;
+use crate::sql::mysql::{MYSQL, is_choice};
 use crate::sql::table::UniqueKey;
 use crate::sql::{Column, ColumnType, Dialect as _, Kind, Statement, Table, TableName};
 use crate::value::{Row, Value};
@@ -15,7 +15,7 @@ const FIND: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABL
 
 const COLUMNS: &str = "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, \
        EXTRA, GENERATION_EXPRESSION, NUMERIC_PRECISION, NUMERIC_SCALE, CHARACTER_MAXIMUM_LENGTH, \
-       DATETIME_PRECISION \
+       DATETIME_PRECISION, COLLATION_NAME \
      FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = $1 AND TABLE_NAME = $2 \
        AND BINARY TABLE_NAME = BINARY $2 ORDER BY ORDINAL_POSITION";
 
@@ -112,7 +112,12 @@ fn column(row: &Row, documents: &[String]) -> Column {
     let name = text(&row[0]);
     let number = |at: usize| text(&row[at]).parse::<u32>().ok();
     let extra = text(&row[5]).to_ascii_lowercase();
-    let declared = text(&row[2]);
+    let mut declared = text(&row[2]);
+    let collation = text(&row[11]);
+    if is_choice(&declared) && collation.ends_with("_bin") {
+        // Elsewhere, labels that differ in their case alone are one.
+        declared = format!("{declared} COLLATE {collation}");
+    }
     let is_document = documents.contains(&name);
     let kind = match (text(&row[1]).as_str(), is_document) {
         (_, true) => Kind::Json,

@@ -118,7 +118,7 @@ fn input_json(raw: &str, input: &Input) -> String {
         Kind::Int(_) | Kind::Numeric(_) => format!("CAST({raw} + 0 AS CHAR)"),
         Kind::Float8 => text,
         // Printed with six digits.
-        Kind::Float4 => format!("IF(CAST({text} AS FLOAT) = {raw}, {text}, '!')"),
+        Kind::Float4 => format!("IF(CAST({text} AS FLOAT) <> {raw}, '!', {text})"),
         Kind::Json => text,
         Kind::Bytes => format!("CONCAT('\"\\\\\\\\x', LOWER(HEX({raw})), '\"')"),
         Kind::Date => dated(text.clone()),
