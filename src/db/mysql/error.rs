@@ -40,7 +40,7 @@ fn of_server(number: u16, message: &str) -> Error {
             }),
     };
     out.place.constraint = match number {
-        1062 | 1586 => message.rsplit("for key ").next().map(|key| last_part(key)),
+        1062 | 1586 => message.rsplit("for key ").next().map(last_part),
         4025 | 3819 => between(message, "`", "`").or_else(|| between(message, "'", "'")),
         1452 | 1451 | 1216 | 1217 => between(message, "CONSTRAINT `", "`"),
         _ => None,
