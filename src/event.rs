@@ -44,7 +44,7 @@ pub struct StepFigures {
     pub rejected: u64,
     /// Rows of the target table after.
     pub after: Option<u64>,
-    /// Seconds of work in all processes that took part.
+    /// Seconds in which at least one batch was on its way, in whichever process.
     pub seconds: f64,
 }
 

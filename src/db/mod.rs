@@ -278,17 +278,16 @@ pub trait Session: Send {
     /// Writes rows inside the open transaction.
     async fn insert(&mut self, insert: &Insert<'_>) -> Result<Inserted>;
 
-    /// Writes rows that are encoded for PostgreSQL's binary COPY inside the open transaction,
-    /// block after block; the rows written.
-    async fn copy_encoded(
+    /// Writes rows that are encoded for this database (see [`crate::mapping::wire::encode`])
+    /// inside the open transaction, block after block. `digest`: as in [`Insert`]. Any row that
+    /// is there already is an error.
+    async fn insert_blocks(
         &mut self,
         table: &Table,
-        _columns: &[Column],
-        _blocks: &mut Blocks,
-    ) -> Result<u64> {
-        Err(Error::stop("only PostgreSQL takes rows in this form")
-            .in_table(&table.name.to_string()))
-    }
+        columns: &[Column],
+        digest: &[String],
+        blocks: &mut Blocks,
+    ) -> Result<Inserted>;
 
     /// Updates rows by key inside the open transaction. Each image holds the values before and
     /// the digest after. Rows whose values are already so are not written and get no image.

@@ -30,9 +30,18 @@ pub trait RowSink: Send {
 #[derive(Debug, Default)]
 pub struct Blocks {
     /// With each block, the room that it takes until it is sent.
-    waiting: VecDeque<(Vec<u8>, OwnedSemaphorePermit)>,
-    sent: Option<Vec<u8>>,
+    waiting: VecDeque<(Block, OwnedSemaphorePermit)>,
+    sent: Option<Block>,
     spare: Spare,
+}
+
+/// Rows that are encoded for a target.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// The rows.
+    pub data: Vec<u8>,
+    /// SQLite: their digests, if they could be known before the rows are stored.
+    pub digests: Option<Vec<u8>>,
 }
 
 /// Blocks to be filled again.
@@ -45,19 +54,19 @@ impl Blocks {
     }
 
     /// Adds a block.
-    pub fn push(&mut self, block: Vec<u8>, room: OwnedSemaphorePermit) {
+    pub fn push(&mut self, block: Block, room: OwnedSemaphorePermit) {
         self.waiting.push_back((block, room));
     }
 
     /// The next block to send; the one before it is let go.
-    pub fn pop(&mut self) -> Option<&[u8]> {
+    pub fn pop(&mut self) -> Option<&Block> {
         let next = self.waiting.pop_front();
         if let (Some(mut sent), Ok(mut spare)) = (self.sent.take(), self.spare.lock()) {
-            sent.clear();
-            spare.push(sent);
+            sent.data.clear();
+            spare.push(sent.data);
         }
         self.sent = next.map(|(block, _)| block);
-        self.sent.as_deref()
+        self.sent.as_ref()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::sql::Flavor;
 pub enum Choice {
     /// One INSERT … SELECT inside the database; holds the SELECT list.
     Pushdown(Vec<String>),
-    /// Bytes from one server's COPY into the other's, or rows mapped between the two.
+    /// Bytes of one database into the other's, or rows mapped between the two.
     Stream(Arc<Program>),
     /// Rows through the program, one by one; holds the reason.
     Decode(String),
@@ -27,9 +27,9 @@ impl fmt::Display for Choice {
         match self {
             Choice::Pushdown(_) => f.write_str("pushdown: source and target are in one database"),
             Choice::Stream(program) if program.is_identity() => {
-                f.write_str("pipe: every column passes as it is, from COPY to COPY")
+                f.write_str("pipe: every column passes as it is")
             }
-            Choice::Stream(_) => f.write_str("stream: rows are mapped on their way into COPY"),
+            Choice::Stream(_) => f.write_str("stream: rows are mapped on their way"),
             Choice::Decode(reason) => write!(f, "decode: {reason}"),
             Choice::Update => f.write_str("update: rows of the target by key"),
         }
@@ -54,6 +54,12 @@ pub struct Ways {
 /// Chooses the fastest way that can do what the step asks for; `forbidden`: why no single
 /// statement may.
 pub fn choose(job: &Job, ways: Ways, forbidden: Option<&str>) -> Choice {
+    if ways.attached
+        && let Ok(program) = stream(job, ways)
+    {
+        // One statement would do all its work on one core.
+        return Choice::Stream(Arc::new(program));
+    }
     let pushed = match forbidden {
         Some(why) => Err(why.to_owned()),
         None => pushdown(job, ways),
@@ -72,16 +78,13 @@ pub fn choose(job: &Job, ways: Ways, forbidden: Option<&str>) -> Choice {
 
 /// The program of the stream route, or why it can't be taken; `None` where that says nothing.
 fn stream(job: &Job, ways: Ways) -> Result<Program, Option<String>> {
-    if ways.target != Flavor::Postgres {
-        return Err(None);
-    }
     if job.record_moved {
         return Err(Some("a later step or rollback needs the key of each row".to_owned()));
     }
     if job.options.on_conflict != OnConflict::Fail {
         return Err(Some("rows may be there already".to_owned()));
     }
-    Program::new(&job.mapping, ways.source).map_err(Some)
+    Program::new(&job.mapping, ways.source, ways.target).map_err(Some)
 }
 
 /// The SELECT list of one INSERT … SELECT, or why there is none.

@@ -52,6 +52,8 @@ pub struct Shared {
     pub stop: CancellationToken,
     /// Rejects of the step so far, in all processes.
     pub rejects: AtomicU64,
+    /// What a worker may hold in memory.
+    pub room: read_ahead::Room,
     /// Sessions on the source whose reader came to the end of its chunk, for the next one.
     pub readers: Mutex<Vec<Box<dyn Session>>>,
 }

@@ -20,18 +20,41 @@ use crate::sql::keyset::KeyColumns;
 use crate::sql::{Flavor, Kind, Statement};
 use crate::value::Value;
 
-/// Bytes between reader and writer at most, a wider row excepted.
-const WINDOW: u64 = 8 * 1024 * 1024;
-/// Bytes of a batch that is made ahead; one ends when its rows or its bytes are reached.
-pub const BATCH_BYTES: u64 = 5 * 1024 * 1024;
-/// What one page takes of the window at most: a batch that is not complete holds the rest.
-const PAGE_ROOM: u64 = WINDOW - BATCH_BYTES;
-/// The room for a query's answer; less than [`PAGE_ROOM`] for the same reason.
-const QUERY_ROOM: u64 = PAGE_ROOM * 5 / 6;
+/// Bytes between the readers and the writers of a run at most, wider rows excepted.
+const WINDOWS: u64 = 8 * MIB;
+/// One worker's share of it at least and at most.
+const SHARE: (u64, u64) = (MIB, 8 * MIB);
+const MIB: u64 = 1024 * 1024;
 /// Bytes that a permit of the window stands for.
 const UNIT: u64 = 1024;
 /// Rows of one query at least, where batches are smaller: asking costs more than they do.
 const QUERY_ROWS: u64 = 10_000;
+
+/// A worker's share of the memory between readers and writers, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Room(u64);
+
+impl Room {
+    /// Of one of so many workers.
+    pub fn of(workers: u32) -> Room {
+        Room((WINDOWS / u64::from(workers.max(1))).clamp(SHARE.0, SHARE.1))
+    }
+
+    /// Of a batch that is made ahead; one ends when its rows or its bytes are reached.
+    pub fn batch(self) -> u64 {
+        self.0 * 5 / 8
+    }
+
+    /// What one page takes at most: a batch that is not complete holds the rest.
+    fn page(self) -> u64 {
+        self.0 - self.batch()
+    }
+
+    /// For a query's answer; less than a page for the same reason.
+    fn query(self) -> u64 {
+        self.page() * 5 / 6
+    }
+}
 
 /// Makes pages of rows; what a page is depends on the route.
 pub trait Maker: Send + Sync + 'static {
@@ -73,7 +96,8 @@ impl<P: Send + 'static> ReadAhead<P> {
                 last: Vec::new(),
                 rows: 0,
                 bytes: 0,
-                window: Arc::new(Semaphore::new((WINDOW / UNIT) as usize)),
+                room: shared.room,
+                window: Arc::new(Semaphore::new((shared.room.0 / UNIT) as usize)),
                 sender: sender.clone(),
             };
             let rows = u64::from(rows.max(1));
@@ -145,7 +169,7 @@ impl Columns {
                 let input = job.mapping.inputs.iter().position(|input| {
                     matches!(&input.source, InputSource::Column(name) if *name == column.name)
                         && input.form == Form::Value
-                        && encode::is_known(input.kind())
+                        && (flavor == Flavor::Sqlite || encode::is_known(input.kind()))
                 });
                 keys.parts.push(match input {
                     Some(at) => (at, kinds[at].clone()),
@@ -179,6 +203,7 @@ struct Pages<M: Maker> {
     /// Rows and bytes of the query that runs.
     rows: u64,
     bytes: u64,
+    room: Room,
     window: Arc<Semaphore>,
     sender: mpsc::UnboundedSender<Result<(M::Page, OwnedSemaphorePermit)>>,
 }
@@ -188,6 +213,7 @@ enum Kept {
     Int(i64),
     Text(String),
     Blob(Vec<u8>),
+    Malformed(Vec<u8>),
     Wire(Vec<u8>),
     /// No key can hold it.
     Other,
@@ -199,6 +225,7 @@ impl Kept {
             Kept::Int(i) => Cell::Int(*i),
             Kept::Text(text) => Cell::Text(text),
             Kept::Blob(bytes) => Cell::Blob(bytes),
+            Kept::Malformed(bytes) => Cell::Malformed(bytes),
             Kept::Wire(bytes) => Cell::Wire(bytes),
             Kept::Other => Cell::Null,
         }
@@ -213,6 +240,7 @@ impl Kept {
             (kept, Cell::Int(i)) => *kept = Kept::Int(i),
             (kept, Cell::Text(text)) => *kept = Kept::Text(text.to_owned()),
             (kept, Cell::Blob(bytes)) => *kept = Kept::Blob(bytes.to_vec()),
+            (kept, Cell::Malformed(bytes)) => *kept = Kept::Malformed(bytes.to_vec()),
             (kept, Cell::Wire(bytes)) => *kept = Kept::Wire(bytes.to_vec()),
             (kept, Cell::Null | Cell::Float(_)) => *kept = Kept::Other,
         }
@@ -232,7 +260,7 @@ impl<M: Maker> Pages<M> {
     }
 
     async fn send(&mut self, end: bool) -> bool {
-        let units = (self.maker.size().min(PAGE_ROOM) / UNIT).max(1) as u32;
+        let units = (self.maker.size().min(self.room.page()) / UNIT).max(1) as u32;
         let page = match self.last_key() {
             Ok(last) => self.maker.take(last, end),
             Err(error) => return self.sender.send(Err(error)).is_ok(),
@@ -245,8 +273,8 @@ impl<M: Maker> Pages<M> {
     }
 
     /// Waits until there is room for a query's answer.
-    async fn room(&self) -> bool {
-        self.window.acquire_many((QUERY_ROOM / UNIT) as u32).await.is_ok()
+    async fn has_room(&self) -> bool {
+        self.window.acquire_many((self.room.query() / UNIT) as u32).await.is_ok()
             && !self.sender.is_closed()
     }
 }
@@ -279,7 +307,7 @@ async fn read<M: Maker>(
     let mut session = shared.reader().await?;
     let most = batch_rows.max(QUERY_ROWS);
     let mut query_rows = batch_rows;
-    while sink.room().await {
+    while sink.has_room().await {
         let select = select(shared, session.as_ref(), kind, &rest, query_rows, columns);
         (sink.rows, sink.bytes) = (0, 0);
         session.read(&select, &columns.kinds, &mut sink).await?;
@@ -294,7 +322,7 @@ async fn read<M: Maker>(
         }
         rest.after = sink.last_key()?.or(rest.after);
         let row_bytes = (sink.bytes / sink.rows).max(1);
-        query_rows = (QUERY_ROOM / row_bytes).clamp(1, most);
+        query_rows = (sink.room.query() / row_bytes).clamp(1, most);
     }
     Ok(())
 }

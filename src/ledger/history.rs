@@ -64,7 +64,7 @@ pub struct Totals {
     pub skipped: u64,
     /// Rows rejected.
     pub rejected: u64,
-    /// Seconds in batches.
+    /// Seconds in which at least one batch was on its way.
     pub seconds: f64,
 }
 
@@ -185,10 +185,14 @@ impl Ledger {
             .map(|column| self.dialect.to_integer(&format!("coalesce(sum({column}), 0)")))
             .collect();
         let ask = Statement::new(format!(
-            "SELECT {}, {} FROM {} WHERE run = $1 AND step = $2",
+            "SELECT {}, {} FROM (SELECT *, {at} - lag({at}) OVER (ORDER BY committed_at) AS gap \
+             FROM {} WHERE run = $1 AND step = $2) b",
             sums.join(", "),
-            self.dialect.to_integer("coalesce(sum(seconds), 0) * 1000000"),
-            self.table("batches")
+            self.dialect.to_integer(
+                "coalesce(sum(CASE WHEN gap < seconds THEN gap ELSE seconds END), 0) * 1000000"
+            ),
+            self.table("batches"),
+            at = self.dialect.epoch("committed_at"),
         ))
         .bind(self.run.as_str())
         .bind(step);

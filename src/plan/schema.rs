@@ -80,7 +80,7 @@ fn list(items: Value) -> Value {
 fn options() -> Value {
     json!({
         "batch_rows": { "type": "integer", "minimum": 1, "maximum": 1_000_000,
-            "description": "Rows per committed batch." },
+            "description": "Rows per committed batch at most; a batch of wide rows ends earlier, at its share of 5 MiB." },
         "workers": { "type": "integer", "minimum": 1, "maximum": 64,
             "description": "Concurrent chunks within one step." },
         "on_conflict": { "enum": ["fail", "skip", "update"] },

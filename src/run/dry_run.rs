@@ -101,6 +101,7 @@ async fn fill(
         snapshot: None,
         stop: runner.settings.stop.clone(),
         rejects: AtomicU64::new(0),
+        room: crate::engine::read_ahead::Room::of(1),
         readers: std::sync::Mutex::default(),
     };
     match &shared.choice {

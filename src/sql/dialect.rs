@@ -97,6 +97,9 @@ pub trait Dialect: Send + Sync {
     /// An expression for the current moment as milliseconds since 1970, by the server's clock.
     fn now_millis(&self) -> &'static str;
 
+    /// Seconds since 1970 of a moment that [`Dialect::now`] wrote into `column`.
+    fn epoch(&self, column: &str) -> String;
+
     /// Suffix that keeps the rows read from changing until commit.
     fn for_share(&self) -> &'static str;
 

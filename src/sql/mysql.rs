@@ -119,6 +119,10 @@ impl Dialect for Mysql {
         "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000 AS SIGNED)"
     }
 
+    fn epoch(&self, column: &str) -> String {
+        format!("UNIX_TIMESTAMP(STR_TO_DATE({column}, '%Y-%m-%dT%H:%i:%s.%fZ'))")
+    }
+
     fn for_share(&self) -> &'static str {
         " LOCK IN SHARE MODE"
     }

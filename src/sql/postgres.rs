@@ -44,6 +44,10 @@ impl Dialect for Postgres {
         "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     }
 
+    fn epoch(&self, column: &str) -> String {
+        format!("extract(epoch FROM {column}::timestamptz)::float8")
+    }
+
     fn for_share(&self) -> &'static str {
         " FOR SHARE"
     }

@@ -8,7 +8,7 @@ use crate::key::KeyPart;
 pub static SQLITE: Sqlite = Sqlite;
 
 /// SQLite takes 100 arguments for a function; wider rows are digested in parts.
-const DIGEST_ARGUMENTS: usize = 90;
+pub(crate) const DIGEST_ARGUMENTS: usize = 90;
 
 /// SQLite.
 #[derive(Debug)]
@@ -46,6 +46,10 @@ impl Dialect for Sqlite {
 
     fn now_millis(&self) -> &'static str {
         "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    }
+
+    fn epoch(&self, column: &str) -> String {
+        format!("(julianday({column}) - 2440587.5) * 86400")
     }
 
     fn for_share(&self) -> &'static str {

@@ -214,6 +214,7 @@ impl<'a> RowStep<'a> {
             snapshot: context.snapshot.clone(),
             stop: context.stop.child_token(),
             rejects: AtomicU64::new(rejects),
+            room: engine::read_ahead::Room::of(self.workers),
             readers: Mutex::default(),
         });
         shared.add_rejects(0)?;

@@ -29,6 +29,7 @@ mod random;
 mod readers;
 mod rejects;
 mod rollback;
+mod routes;
 mod servers;
 mod sessions;
 mod soak;

@@ -60,7 +60,7 @@ const NAMES: [&str; 12] = [
     "a\"; drop table s; --",
 ];
 
-const TEXTS: [&str; 22] = [
+const TEXTS: [&str; 28] = [
     "",
     " ",
     "abc",
@@ -82,6 +82,12 @@ const TEXTS: [&str; 22] = [
     "[1,2",
     "\"\\ud83d\\ude00\"",
     "2024-02-29",
+    "2024-02-29 23:59:59",
+    "2024-02-29T23:59:59.123456Z",
+    "2024-01-31 10:00:00.5+00",
+    "2023-02-29 10:00:00",
+    "2024-01-31 24:00:00",
+    "0000-01-01 00:00:00",
     "0x10",
 ];
 
@@ -190,13 +196,13 @@ fn rule(random: &mut Random, names: &[String], depth: usize) -> Rule {
     }
 }
 
-/// Target columns whose rules bind and become SQL.
+/// Target columns whose rules bind; and become SQL of `flavor`, if one is named.
 fn random_mapping(
     random: &mut Random,
     source: &[Column],
     child: &Table,
     types: &[(Kind, &str)],
-    flavor: Flavor,
+    flavor: Option<Flavor>,
 ) -> (BoundMapping, Table) {
     let names: Vec<String> = source.iter().map(|column| column.name.clone()).collect();
     let children = BTreeMap::from([("c".to_owned(), child.clone())]);
@@ -215,7 +221,9 @@ fn random_mapping(
             lossy: false,
             partial: true,
         };
-        bind(mapping, &scope).ok().filter(|bound| render(bound, flavor, "s").is_ok())
+        let rendered =
+            |bound: &BoundMapping| flavor.is_none_or(|flavor| render(bound, flavor, "s").is_ok());
+        bind(mapping, &scope).ok().filter(rendered)
     };
     let mut columns = Vec::new();
     let mut mapping = Mapping::default();

@@ -78,8 +78,9 @@ fn cell<'r>(row: &'r MySqlRow, at: usize, kind: &Kind) -> Result<Cell<'r>> {
         _ => {
             let bytes = get::<&[u8]>(row, at)?;
             match str::from_utf8(bytes) {
-                Ok(text) if *kind != Kind::Bytes => Cell::Text(times(text, kind)),
-                _ => Cell::Blob(bytes),
+                _ if *kind == Kind::Bytes => Cell::Blob(bytes),
+                Ok(text) => Cell::Text(times(text, kind)),
+                Err(_) => Cell::Malformed(bytes),
             }
         }
     })

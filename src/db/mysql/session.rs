@@ -14,7 +14,9 @@ use sqlx::{
 
 use super::watch::Watch;
 use super::{catalog, error, rows, write};
-use crate::db::{Access, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session, scalar};
+use crate::db::{
+    Access, Blocks, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session, scalar,
+};
 use crate::error::{Class, Error, Result};
 use crate::mapping::BoundLookup;
 use crate::sql::mysql::MYSQL;
@@ -359,6 +361,16 @@ impl Session for MySession {
 
     async fn read(&mut self, select: &str, kinds: &[Kind], sink: &mut dyn RowSink) -> Result<()> {
         rows::read(self, select, kinds, sink).await
+    }
+
+    async fn insert_blocks(
+        &mut self,
+        table: &Table,
+        _columns: &[Column],
+        _digest: &[String],
+        _blocks: &mut Blocks,
+    ) -> Result<Inserted> {
+        Err(Error::stop("MySQL takes no rows in this form").in_table(&table.name.to_string()))
     }
 
     async fn insert(&mut self, insert: &Insert<'_>) -> Result<Inserted> {

@@ -228,13 +228,15 @@ impl Session for PgSession {
         copy_out::read(self, select, kinds.len(), sink).await
     }
 
-    async fn copy_encoded(
+    async fn insert_blocks(
         &mut self,
         table: &Table,
         columns: &[Column],
+        _digest: &[String],
         blocks: &mut Blocks,
-    ) -> Result<u64> {
-        write::copy_encoded(self, table, columns, blocks).await
+    ) -> Result<Inserted> {
+        let inserted = write::copy_blocks(self, table, columns, blocks).await?;
+        Ok(Inserted { inserted, ..Inserted::default() })
     }
 
     async fn insert(&mut self, insert: &Insert<'_>) -> Result<Inserted> {

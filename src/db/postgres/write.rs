@@ -106,7 +106,7 @@ async fn finish(
 
 /// Sends rows that are encoded already. Blocks are let go as they are sent: after an error the
 /// rows are read again.
-pub async fn copy_encoded(
+pub async fn copy_blocks(
     session: &mut PgSession,
     table: &Table,
     columns: &[Column],
@@ -126,7 +126,7 @@ pub async fn copy_encoded(
     };
     send(encode::HEADER).await?;
     while let Some(block) = blocks.pop() {
-        for piece in block.chunks(PIECE_BYTES) {
+        for piece in block.data.chunks(PIECE_BYTES) {
             send(piece).await?;
         }
     }

@@ -6,6 +6,7 @@
 
 mod catalog;
 mod error;
+pub mod foresight;
 mod functions;
 mod session;
 mod write;

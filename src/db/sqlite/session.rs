@@ -7,10 +7,11 @@ use rusqlite::Connection;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 
 use super::{catalog, error, functions, write};
-use crate::db::{Access, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session};
+use crate::db::{Access, Blocks, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
 use crate::mapping::wire::Cell;
+use crate::plan::OnConflict;
 use crate::sql::sqlite::SQLITE;
 use crate::sql::{Affinity, Bind, Column, ColumnType, Dialect, Kind, Statement, Table, TableName};
 use crate::value::{Row, Value};
@@ -213,6 +214,26 @@ impl Session for SqliteSession {
         tokio::task::block_in_place(|| write::insert(connection, insert))
     }
 
+    async fn insert_blocks(
+        &mut self,
+        table: &Table,
+        columns: &[Column],
+        digest: &[String],
+        blocks: &mut Blocks,
+    ) -> Result<Inserted> {
+        let insert = Insert {
+            table,
+            columns,
+            digest,
+            key: &[],
+            conflict: OnConflict::Fail,
+            want_keys: false,
+            rows: &[],
+        };
+        let connection = &self.connection;
+        tokio::task::block_in_place(|| write::insert_blocks(connection, &insert, blocks))
+    }
+
     async fn update(
         &mut self,
         table: &Table,
@@ -346,7 +367,7 @@ fn cell(value: ValueRef<'_>) -> Cell<'_> {
         ValueRef::Null => Cell::Null,
         ValueRef::Integer(i) => Cell::Int(i),
         ValueRef::Real(f) => Cell::Float(f),
-        ValueRef::Text(bytes) => str::from_utf8(bytes).map_or(Cell::Blob(bytes), Cell::Text),
+        ValueRef::Text(bytes) => str::from_utf8(bytes).map_or(Cell::Malformed(bytes), Cell::Text),
         ValueRef::Blob(bytes) => Cell::Blob(bytes),
     }
 }

@@ -1,15 +1,16 @@
 //! Writing rows to SQLite: one prepared statement, one row at a time, inside one transaction.
 
-use rusqlite::types::ValueRef;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection};
 
 use super::error;
 use super::functions::to_sql;
 use super::session::lenient;
-use crate::db::{Image, Insert, Inserted, RowUpdate};
+use crate::db::{Blocks, Image, Insert, Inserted, RowUpdate};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyPart};
 use crate::mapping::BoundLookup;
+use crate::mapping::wire::stored;
 use crate::plan::OnConflict;
 use crate::sql::sqlite::SQLITE;
 use crate::sql::{Column, Dialect as _, Table, quote, quote_list};
@@ -30,6 +31,66 @@ pub fn insert(connection: &Connection, insert: &Insert<'_>) -> Result<Inserted> 
     Ok(out)
 }
 
+/// Writes the blocks' rows inside the open transaction.
+pub fn insert_blocks(
+    connection: &Connection,
+    insert: &Insert<'_>,
+    blocks: &mut Blocks,
+) -> Result<Inserted> {
+    let convert = |failure: rusqlite::Error| error::convert(&failure);
+    let mut out = Inserted::default();
+    let (plain, asking) = (insert_sql(insert), returning_sql(insert));
+    let encoding = connection.pragma_query_value(None, "encoding", |row| row.get::<_, String>(0));
+    // Another encoding may change text that is not valid.
+    let as_bound = encoding.map_err(convert)? == "UTF-8";
+    while let Some(block) = blocks.pop() {
+        crate::fail::point("half_written");
+        let mut rest = block.data.as_slice();
+        let digests = block.digests.as_ref().filter(|_| as_bound);
+        let sql = if digests.is_some() { &plain } else { &asking };
+        let mut statement = connection.prepare_cached(sql).map_err(convert)?;
+        while !rest.is_empty() {
+            for at in 1..=insert.columns.len() {
+                let part = stored::next(&mut rest).and_then(|part| stored_value(&part));
+                let value =
+                    part.ok_or_else(|| Error::stop("a row was not encoded as it is read"))?;
+                let value = ToSqlOutput::Borrowed(value);
+                statement.raw_bind_parameter(at, value).map_err(convert)?;
+            }
+            let mut rows = statement.raw_query();
+            while let Some(written) = rows.next().map_err(convert)? {
+                out.inserted += 1;
+                if let ValueRef::Blob(digest) = written.get_ref(0).map_err(convert)? {
+                    out.digests.extend_from_slice(digest);
+                }
+            }
+            drop(rows);
+            if digests.is_some() {
+                out.inserted += connection.changes();
+            }
+        }
+        out.digests.extend_from_slice(digests.map_or(&[], Vec::as_slice));
+    }
+    Ok(out)
+}
+
+fn stored_value<'a>(part: &stored::Part<'a>) -> Option<ValueRef<'a>> {
+    Some(match part.tag {
+        stored::NULL => ValueRef::Null,
+        stored::INT => ValueRef::Integer(part.number()?.cast_signed()),
+        stored::REAL => ValueRef::Real(f64::from_bits(part.number()?)),
+        stored::TEXT => ValueRef::Text(part.bytes),
+        stored::BLOB => ValueRef::Blob(part.bytes),
+        _ => return None,
+    })
+}
+
+fn swallowed(insert: &Insert<'_>) -> Error {
+    Error::stop("a row was sent and not written")
+        .in_table(&insert.table.name.to_string())
+        .hint("A trigger on the table swallows rows; drop it for the run.")
+}
+
 fn write_row(
     connection: &Connection,
     insert: &Insert<'_>,
@@ -43,7 +104,7 @@ fn write_row(
         _ => None,
     };
     let convert = |failure: rusqlite::Error| error::convert(&failure);
-    let mut statement = connection.prepare_cached(&insert_sql(insert)).map_err(convert)?;
+    let mut statement = connection.prepare_cached(&returning_sql(insert)).map_err(convert)?;
     bind(&mut statement, 0, row).map_err(convert)?;
     let mut rows = statement.raw_query();
     let Some(written) = rows.next().map_err(convert)? else {
@@ -54,9 +115,7 @@ fn write_row(
             }
             return Ok(());
         }
-        return Err(Error::stop("a row was sent and not written")
-            .in_table(&insert.table.name.to_string())
-            .hint("A trigger on the table swallows rows; drop it for the run."));
+        return Err(swallowed(insert));
     };
     let digest = written.get_ref(0).map_err(convert)?;
     let digest = if let ValueRef::Blob(bytes) = digest { bytes.to_vec() } else { Vec::new() };
@@ -83,6 +142,18 @@ fn write_row(
     Ok(())
 }
 
+/// Inserts a row and gives its digest and key back.
+fn returning_sql(insert: &Insert<'_>) -> String {
+    let mut sql = insert_sql(insert);
+    sql.push_str(" RETURNING ");
+    sql.push_str(&SQLITE.digest(&quote(&insert.table.name.name), insert.table, insert.digest));
+    for name in insert.key {
+        sql.push_str(", ");
+        sql.push_str(&quote(name));
+    }
+    sql
+}
+
 fn insert_sql(insert: &Insert<'_>) -> String {
     let table = insert.table.name.sql(&SQLITE);
     let columns = quote_list(insert.columns.iter().map(|column| column.name.as_str()));
@@ -101,15 +172,7 @@ fn insert_sql(insert: &Insert<'_>) -> String {
         }
         OnConflict::Skip | OnConflict::Update => format!(" ON CONFLICT ({key}) DO NOTHING"),
     };
-    let mut returning = SQLITE.digest(&quote(&insert.table.name.name), insert.table, insert.digest);
-    for name in insert.key {
-        returning.push_str(", ");
-        returning.push_str(&quote(name));
-    }
-    format!(
-        "INSERT INTO {table} ({columns}) VALUES ({}){conflict} RETURNING {returning}",
-        places.join(", ")
-    )
+    format!("INSERT INTO {table} ({columns}) VALUES ({}){conflict}", places.join(", "))
 }
 
 fn sent_key(insert: &Insert<'_>, row: &Row) -> Key {

@@ -10,7 +10,7 @@ use super::{Batch, Route, Waiting};
 use crate::db::rows::to_values;
 use crate::db::{Insert, Session};
 use crate::engine::Shared;
-use crate::engine::read_ahead::{BATCH_BYTES, KeyCells, Maker, ReadAhead};
+use crate::engine::read_ahead::{KeyCells, Maker, ReadAhead};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyPart};
 use crate::ledger::chunks::Chunk;
@@ -47,7 +47,10 @@ struct Page {
 struct Values {
     kinds: Vec<Kind>,
     page: Page,
+    /// Bytes that the page takes in memory.
+    held: u64,
     most_rows: usize,
+    most_held: u64,
 }
 
 impl Maker for Values {
@@ -55,17 +58,20 @@ impl Maker for Values {
 
     fn add(&mut self, row: &[Cell<'_>], keys: &KeyCells) -> Result<bool> {
         self.page.keys.extend(keys.of(row)?);
-        self.page.bytes += row.iter().map(Cell::size).sum::<u64>();
+        let bytes = row.iter().map(Cell::size).sum::<u64>();
+        self.page.bytes += bytes;
+        self.held += bytes + (row.len() * size_of::<Value>()) as u64;
         self.page.rows.push(to_values(row, &self.kinds)?);
-        Ok(self.page.rows.len() >= self.most_rows || self.page.bytes >= BATCH_BYTES)
+        Ok(self.page.rows.len() >= self.most_rows || self.held >= self.most_held)
     }
 
     fn size(&self) -> u64 {
-        self.page.bytes
+        self.held
     }
 
     fn take(&mut self, _last: Option<Key>, _end: bool) -> Option<Page> {
         let page = std::mem::take(&mut self.page);
+        self.held = 0;
         (!page.rows.is_empty()).then_some(page)
     }
 }
@@ -187,7 +193,13 @@ impl Route for Decode {
             let job = &self.shared.job;
             let rows = self.page_rows.unwrap_or(job.options.batch_rows);
             let kinds = job.mapping.inputs.iter().map(|input| input.kind_read()).collect();
-            let maker = Values { kinds, page: Page::default(), most_rows: rows.max(1) as usize };
+            let maker = Values {
+                kinds,
+                page: Page::default(),
+                held: 0,
+                most_rows: rows.max(1) as usize,
+                most_held: self.shared.room.batch(),
+            };
             self.ahead = Some(ReadAhead::start(Arc::clone(&self.shared), chunk, rows, &[], maker));
         }
         Ok(())

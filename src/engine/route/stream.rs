@@ -1,4 +1,4 @@
-//! Rows through the program in PostgreSQL's binary COPY: the reader's task turns each row's
+//! Rows through the program in the form that the target takes: the reader's task turns each row's
 //! bytes into those of the target while the target takes the batch before. What it is not
 //! certain about, and what the server refuses, is done again by [`Decode`](super::decode).
 
@@ -8,10 +8,11 @@ use async_trait::async_trait;
 
 use super::decode::rejected;
 use super::{Batch, Route, Waiting};
-use crate::db::rows::Spare;
-use crate::db::{Blocks, Session};
+use crate::db::rows::{self, Spare};
+use crate::db::sqlite::foresight::Foresight;
+use crate::db::{Blocks, Inserted, Session};
 use crate::engine::Shared;
-use crate::engine::read_ahead::{BATCH_BYTES, KeyCells, Maker, ReadAhead};
+use crate::engine::read_ahead::{KeyCells, Maker, ReadAhead};
 use crate::error::{Class, Error, Result};
 use crate::key::Key;
 use crate::ledger::chunks::Chunk;
@@ -19,6 +20,7 @@ use crate::ledger::rows::RejectedRow;
 use crate::mapping::eval::Outcome;
 use crate::mapping::program::{Program, Scratch, Written};
 use crate::mapping::wire::Cell;
+use crate::sql::Flavor;
 
 /// Bytes of a block: small enough that a batch comes together while the rest is read.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -34,8 +36,9 @@ pub struct Stream {
 }
 
 /// A part of a batch, ready to be sent.
+#[derive(Default)]
 struct Block {
-    data: Vec<u8>,
+    encoded: rows::Block,
     rows: u64,
     bytes: u64,
     rejects: Vec<RejectedRow>,
@@ -66,16 +69,26 @@ struct Encoder {
     /// Rows of the chunk so far.
     position: usize,
     spare: Spare,
+    foresight: Option<Foresight>,
 }
 
 impl Encoder {
     fn new(shared: Arc<Shared>, program: Arc<Program>, spare: Spare) -> Encoder {
+        let job = &shared.job;
+        // What triggers do to a row, nobody foresees.
+        let foresight = match shared.target.flavor() {
+            Flavor::Sqlite if !job.counts_both => {
+                Foresight::new(&job.target, &job.written, &job.marks.digest)
+            }
+            _ => None,
+        };
         Encoder {
             spare,
+            foresight,
             shared,
             program,
             scratch: Scratch::default(),
-            block: empty(),
+            block: Block::default(),
             batch_rows: 0,
             batch_bytes: 0,
             position: 0,
@@ -84,12 +97,8 @@ impl Encoder {
 
     fn batch_is_full(&self) -> bool {
         self.batch_rows >= u64::from(self.shared.job.options.batch_rows)
-            || self.batch_bytes >= BATCH_BYTES
+            || self.batch_bytes >= self.shared.room.batch()
     }
-}
-
-fn empty() -> Block {
-    Block { data: Vec::new(), rows: 0, bytes: 0, rejects: Vec::new(), ends: false, upto: None }
 }
 
 impl Maker for Encoder {
@@ -98,14 +107,21 @@ impl Maker for Encoder {
     fn add(&mut self, row: &[Cell<'_>], keys: &KeyCells) -> Result<bool> {
         let job = &self.shared.job;
         let bytes: u64 = row.iter().map(Cell::size).sum();
-        if self.block.data.capacity() == 0 {
+        let encoded = &mut self.block.encoded;
+        if encoded.data.capacity() == 0 {
             let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
-            self.block.data = spare.unwrap_or_else(|| Vec::with_capacity(BLOCK_BYTES * 9 / 8));
+            encoded.data = spare.unwrap_or_else(|| Vec::with_capacity(BLOCK_BYTES * 9 / 8));
+            encoded.digests = self.foresight.as_ref().map(|_| Vec::new());
         }
-        let data = &mut self.block.data;
-        let start = data.len();
-        match self.program.write(&job.mapping, row, &mut self.scratch, data) {
-            Written::Row => {}
+        let start = encoded.data.len();
+        match self.program.write(&job.mapping, row, &mut self.scratch, &mut encoded.data) {
+            Written::Row => {
+                let digest = self.foresight.as_ref();
+                match digest.and_then(|foresight| foresight.digest(&encoded.data[start..])) {
+                    Some(digest) => encoded.digests.iter_mut().for_each(|all| all.extend(digest)),
+                    None => encoded.digests = None,
+                }
+            }
             Written::Refused(values, Outcome::Reject(reject)) => {
                 let key = keys.of(row)?;
                 let reject = rejected(&job.mapping, key, self.position, &values, reject);
@@ -123,12 +139,12 @@ impl Maker for Encoder {
         self.block.rows += 1;
         self.block.bytes += bytes;
         self.batch_rows += 1;
-        self.batch_bytes += (self.block.data.len() - start) as u64;
-        Ok(self.block.data.len() >= BLOCK_BYTES || self.batch_is_full())
+        self.batch_bytes += (self.block.encoded.data.len() - start) as u64;
+        Ok(self.block.encoded.data.len() >= BLOCK_BYTES || self.batch_is_full())
     }
 
     fn size(&self) -> u64 {
-        self.block.data.len() as u64
+        self.block.encoded.data.len() as u64
     }
 
     fn take(&mut self, last: Option<Key>, end: bool) -> Option<Block> {
@@ -136,7 +152,7 @@ impl Maker for Encoder {
         if self.batch_rows == 0 {
             return None;
         }
-        let mut block = std::mem::replace(&mut self.block, empty());
+        let mut block = std::mem::take(&mut self.block);
         if ends {
             block.ends = true;
             block.upto = last;
@@ -163,8 +179,8 @@ impl Stream {
             batch.rows += block.rows;
             batch.bytes += block.bytes;
             batch.rejects.extend(block.rejects);
-            if !block.data.is_empty() {
-                batch.blocks.push(block.data, room);
+            if !block.encoded.data.is_empty() {
+                batch.blocks.push(block.encoded, room);
             }
             if block.ends {
                 batch.upto = block.upto;
@@ -205,19 +221,22 @@ impl Route for Stream {
         };
         let job = &self.shared.job;
         let sent = encoded.rows - encoded.rejects.len() as u64;
-        let mut inserted = 0;
+        let mut written = Inserted::default();
         crate::fail::point("mapped");
         if sent > 0 {
             let blocks = &mut encoded.blocks;
-            inserted = session.copy_encoded(&job.target, &job.written, blocks).await?;
+            written =
+                session.insert_blocks(&job.target, &job.written, &job.marks.digest, blocks).await?;
         }
-        if inserted != sent {
-            return Err(Error::swallowed(&job.target.name.to_string(), sent, inserted));
+        if written.inserted != sent {
+            let table = job.target.name.to_string();
+            return Err(Error::swallowed(&table, sent, written.inserted));
         }
         Ok(Batch {
             upto: encoded.upto.clone(),
             read: encoded.rows,
-            inserted,
+            inserted: written.inserted,
+            digests: written.digests,
             bytes: encoded.bytes,
             rejects: std::mem::take(&mut encoded.rejects),
             ..Batch::default()

@@ -251,7 +251,7 @@ pub(crate) fn calendar_day(text: &str) -> Option<i64> {
 }
 
 /// Days since 1970-01-01; year 0 is 1 BC.
-fn days(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let of_era = year.rem_euclid(400);

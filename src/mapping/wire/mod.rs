@@ -3,6 +3,7 @@
 
 pub mod encode;
 mod numeric;
+pub mod stored;
 mod times;
 
 #[cfg(test)]
@@ -22,7 +23,9 @@ pub enum Cell<'a> {
     Float(f64),
     /// SQLite TEXT; of MySQL all the rest but bytes, moments at UTC without saying so.
     Text(&'a str),
-    /// SQLite BLOB; bytes of MySQL; text that is not UTF-8.
+    /// Text that is not UTF-8.
+    Malformed(&'a [u8]),
+    /// SQLite BLOB; bytes of MySQL.
     Blob(&'a [u8]),
     /// PostgreSQL's binary form of the column's kind (its `typsend` function).
     Wire(&'a [u8]),
@@ -44,7 +47,7 @@ impl Cell<'_> {
             Cell::Null => 1,
             Cell::Int(_) | Cell::Float(_) => 8,
             Cell::Text(text) => text.len() as u64,
-            Cell::Blob(bytes) | Cell::Wire(bytes) => bytes.len() as u64,
+            Cell::Malformed(bytes) | Cell::Blob(bytes) | Cell::Wire(bytes) => bytes.len() as u64,
         }
     }
 
@@ -59,7 +62,7 @@ impl Cell<'_> {
             Cell::Float(f) if *kind == Kind::Float4 => Value::Real(*f as f32),
             Cell::Float(f) => Value::Float(*f),
             Cell::Text(text) => text_value(kind, text),
-            Cell::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+            Cell::Malformed(bytes) | Cell::Blob(bytes) => Value::Bytes(bytes.to_vec()),
             Cell::Wire(bytes) => wire_value(kind, bytes)?,
         })
     }
@@ -84,6 +87,7 @@ impl Cell<'_> {
             (Cell::Text(text), _) if text.as_bytes().contains(&0) => return false,
             (Cell::Text(text), _) => write_json_string(text, out),
             (Cell::Wire(bytes), kind) => return wire_json(kind, bytes, out),
+            (Cell::Malformed(_), _) => return false,
             (Cell::Float(_) | Cell::Blob(_), kind) => match self.value(kind) {
                 Ok(value) => value.write_json(out),
                 Err(Unreadable) => return false,

@@ -1,12 +1,13 @@
 //! Binary forms as a server makes them, and the way back.
 
-use super::encode;
+use super::encode::{Format, plain_moment};
 use super::*;
+use crate::sql::ColumnType;
 
 /// The bytes of one field, without its length.
 fn encoded(value: &Value, kind: &Kind) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    encode::value(value, kind, &mut out).then(|| out[4..].to_vec())
+    Format::Copy.value(value, kind, &mut out).then(|| out[4..].to_vec())
 }
 
 fn hex(text: &str) -> Vec<u8> {
@@ -149,4 +150,33 @@ fn broken_bytes_are_no_value() {
         assert!(!Cell::Wire(&[9, 9, 9]).write_json(&kind, &mut out), "{kind:?}");
     }
     assert!(Cell::Wire(&[0xff]).value(&Kind::Text { max: None, padded: false }).is_err());
+}
+
+#[test]
+fn a_moment_that_is_read_plainly_is_the_one_that_a_cast_reads() {
+    let days = ["2024-02-29", "2023-02-29", "0001-01-01", "9999-12-31", "0000-01-01", "2024-13-01"];
+    let clocks =
+        ["00:00:00", "23:59:59", "24:00:00", "12:60:00", "12:00:60", "1:00:00", "aa:00:00"];
+    let rests = ["", ".5", ".123456", ".1234567", ".", "Z", ".25+00", "+00:00", "+02", " ", "z"];
+    let mut plain = 0;
+    for (day, clock) in days.iter().flat_map(|day| clocks.map(|clock| (day, clock))) {
+        for (mark, rest) in [" ", "T", "x"].iter().flat_map(|mark| rests.map(|rest| (mark, rest))) {
+            let text = format!("{day}{mark}{clock}{rest}");
+            for kind in [Kind::Timestamp(6), Kind::Timestamp(3), Kind::TimestampTz(6)] {
+                let zoned = matches!(kind, Kind::TimestampTz(_));
+                let digits = if kind == Kind::Timestamp(3) { 3 } else { 6 };
+                let mut got = Vec::new();
+                if !plain_moment(&text, digits, zoned, &mut got) {
+                    continue;
+                }
+                plain += 1;
+                let to = ColumnType { kind: kind.clone(), name: String::new() };
+                let fitted = crate::mapping::cast::fit(Value::Text(text.clone()), &to, false);
+                let mut wanted = Vec::new();
+                assert!(Format::Copy.value(&fitted.unwrap(), &kind, &mut wanted), "{text}");
+                assert_eq!(got, wanted, "{text} {kind:?}");
+            }
+        }
+    }
+    assert_eq!(plain, 3 * 2 * 2 * (3 + 2 + 6), "days, clocks, marks, and rests by kind");
 }

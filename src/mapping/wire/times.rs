@@ -1,6 +1,6 @@
 //! Dates and times in PostgreSQL's binary form: days or microseconds since 2000-01-01.
 
-use crate::mapping::cast::civil;
+use crate::mapping::cast::{civil, days};
 
 /// 2000-01-01 in days since 1970-01-01.
 pub(super) const EPOCH: i64 = 10_957;
@@ -94,4 +94,45 @@ pub(super) fn write_timestamp(
         }
     }
     Some(())
+}
+
+/// Microseconds since 2000-01-01 of a text like `2024-01-31 10:00:00.5`, whether it names UTC
+/// (`Z`, `+00` or `+00:00`), and its digits after the second. `None`: it is written otherwise,
+/// or is no such moment.
+pub(super) fn read_plain(text: &str) -> Option<(i64, bool, usize)> {
+    let (fixed, rest) = text.as_bytes().split_first_chunk::<19>()?;
+    let marks = [fixed[4], fixed[7], fixed[10], fixed[13], fixed[16]];
+    if marks != *b"-- ::" && marks != *b"--T::" {
+        return None;
+    }
+    let number = |at: usize, width: usize| {
+        fixed[at..at + width].iter().try_fold(0, |all, byte| {
+            byte.is_ascii_digit().then(|| all * 10 + i64::from(byte - b'0'))
+        })
+    };
+    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+    let date = days(year, month, day);
+    let is_date = (1..=12).contains(&month) && year > 0 && civil(date) == (year, month, day);
+    if !is_date || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let digits = match rest.strip_prefix(b".") {
+        Some(fraction) => fraction.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+        None => 0,
+    };
+    let (fraction, zone) = match (digits, rest) {
+        (0, zone) => (&[][..], zone),
+        (1..=6, rest) => (&rest[1..=digits], &rest[1 + digits..]),
+        _ => return None,
+    };
+    let mut micros = fraction.iter().fold(0, |all, byte| all * 10 + i64::from(byte - b'0'));
+    micros *= 10_i64.pow(6 - digits as u32);
+    let zoned = match zone {
+        b"" => false,
+        b"Z" | b"+00" | b"+00:00" => true,
+        _ => return None,
+    };
+    let seconds = (hour * 60 + minute) * 60 + second;
+    Some(((date - EPOCH) * MICROS_A_DAY + seconds * 1_000_000 + micros, zoned, digits))
 }

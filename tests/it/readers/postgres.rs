@@ -5,11 +5,12 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row as _};
 
 use tablelift::mapping::program::{Program, Scratch, Written};
-use tablelift::mapping::wire::{Cell, encode};
+use tablelift::mapping::wire::Cell;
+use tablelift::mapping::wire::encode::{self, Format};
 
 use super::*;
 
-fn types() -> Vec<(Kind, &'static str)> {
+pub fn types() -> Vec<(Kind, &'static str)> {
     let array = Kind::Opaque { json_by_server: true, portable: false };
     vec![
         (Kind::Bool, "boolean"),
@@ -260,7 +261,7 @@ async fn program_agrees(
     rows: &[Vec<Value>],
     context: &str,
 ) -> usize {
-    let Ok(program) = Program::new(bound, Flavor::Postgres) else {
+    let Ok(program) = Program::new(bound, Flavor::Postgres, Flavor::Postgres) else {
         return 0;
     };
     let list = render_inputs(bound, Flavor::Postgres, "s", &program.unread(bound)).join(", ");
@@ -292,7 +293,7 @@ async fn program_agrees(
                         continue;
                     }
                     let mut bytes = Vec::new();
-                    assert!(encode::value(value, &column.ty.kind, &mut bytes), "{value:?}");
+                    assert!(Format::Copy.value(value, &column.ty.kind, &mut bytes), "{value:?}");
                     let wanted = (!value.is_null()).then(|| &bytes[4..]);
                     let read = |field: Option<&[u8]>| {
                         let cell = field.map_or(Cell::Null, Cell::Wire);
@@ -302,10 +303,9 @@ async fn program_agrees(
                 }
             }
             (Outcome::Cells(values), Written::Unknown) => {
-                let known = values
-                    .iter()
-                    .zip(&bound.columns)
-                    .all(|(value, column)| encode::value(value, &column.ty.kind, &mut Vec::new()));
+                let known = values.iter().zip(&bound.columns).all(|(value, column)| {
+                    Format::Copy.value(value, &column.ty.kind, &mut Vec::new())
+                });
                 assert!(!known, "{context}\n{row:?}: the program gives up for nothing");
             }
             (outcome, Written::Refused(values, refused)) => {
@@ -371,7 +371,7 @@ async fn postgres_cases(db: &mut PgConnection, seed: u64) {
         fill_postgres(db, &mut random, &source, "s", false).await;
         fill_postgres(db, &mut random, &child, "c", true).await;
         let (bound, target) =
-            random_mapping(&mut random, &source.columns, &child, &types(), Flavor::Postgres);
+            random_mapping(&mut random, &source.columns, &child, &types(), Some(Flavor::Postgres));
         let context = format!("seed {seed}, case {case}, {bound:#?}");
         let tables: String = ["ta", "tb"]
             .map(|name| format!("CREATE TEMP TABLE {};", definition(&target, name)))

@@ -1,21 +1,24 @@
-//! A bound mapping made ready to write rows of PostgreSQL's binary COPY straight from the cells
-//! that a driver holds: the third reader of the rule tree, for speed alone.
+//! A bound mapping made ready to write rows as a target takes them straight from the cells that
+//! a driver holds: the third reader of the rule tree, for speed alone.
 //!
 //! It only does what is certain. Whatever is not (a NULL in a NOT NULL column, a text that is no
 //! number, bytes that it doesn't know) it leaves to [`eval`](super::eval()), whose word is final:
 //! both then write the same row, or give the same reject.
 
-use super::bind::{BoundMapping, BoundRule, Form, Input, InputSource};
-use super::cast::exact_in_sql;
+mod compile;
+
+use super::bind::BoundMapping;
 use super::cast::json::refusal as json_refusal;
 use super::eval::{Context, Found, Outcome, column_value, eval};
-use super::wire::{Cell, encode};
-use crate::sql::{Affinity, ColumnType, Flavor, Kind};
-use crate::value::{Row, Value, write_json_string};
+use super::wire::Cell;
+use super::wire::encode::{self, Format};
+use crate::sql::Kind;
+use crate::value::{Row, Value};
 
 /// How the rows of one step are written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Program {
+    format: Format,
     columns: Vec<Op>,
     /// In which form each input comes.
     kinds: Vec<Kind>,
@@ -26,12 +29,15 @@ pub struct Program {
 /// How one column is written.
 #[derive(Debug, Clone, PartialEq)]
 enum Op {
-    /// PostgreSQL's bytes of this input, unread.
+    /// This input as it is, unread.
     Same(usize),
     /// An integer of this input, in a column of so many bytes.
     Int(usize, u8),
-    /// A SQLite text, of at most so many characters.
+    /// A text, of at most so many characters.
     Text(usize, Option<u32>),
+    /// A text that names a moment, for a column that keeps so many digits of a second; `true`
+    /// for timestamptz.
+    Moment(usize, u8, bool),
     /// A JSON document; `true` for jsonb.
     Json(Node, bool),
     /// What the rule's value is; these inputs go into it.
@@ -92,34 +98,6 @@ impl Context for Nothing {
 }
 
 impl Program {
-    /// Makes the program for rows that come from `source` and go to PostgreSQL.
-    ///
-    /// # Errors
-    /// Why rows have to be looked at one by one instead.
-    pub fn new(mapping: &BoundMapping, source: Flavor) -> Result<Program, String> {
-        let mut columns = Vec::with_capacity(mapping.columns.len());
-        for column in &mapping.columns {
-            if outside(&column.rule) {
-                return Err(format!("a rule of column {} looks outside of its row", column.name));
-            }
-            let op = op(mapping, &column.rule, &column.ty, source);
-            if let Op::Same(which) = op
-                && passes_unread(mapping.inputs[which].kind())
-                && uses(mapping, which) > 1
-            {
-                let name = &mapping.inputs[which].name;
-                return Err(format!("{name} is read by a rule and passes unread in another"));
-            }
-            if !matches!(op, Op::Same(_)) && !encode::is_known(&column.ty.kind) {
-                return Err(format!("column {} travels as text: {}", column.name, column.ty.name));
-            }
-            columns.push(op);
-        }
-        let identity = columns.iter().all(|op| matches!(op, Op::Same(_)));
-        let kinds = mapping.inputs.iter().map(Input::kind_read).collect();
-        Ok(Program { columns, kinds, identity })
-    }
-
     /// No column needs a change.
     pub fn is_identity(&self) -> bool {
         self.identity
@@ -131,13 +109,13 @@ impl Program {
         let mut unread = vec![false; mapping.inputs.len()];
         for op in &self.columns {
             if let Op::Same(which) = op {
-                unread[*which] = passes_unread(mapping.inputs[*which].kind());
+                unread[*which] = compile::passes_unread(mapping.inputs[*which].kind());
             }
         }
         unread
     }
 
-    /// Appends the row as COPY wants it.
+    /// Appends the row as the target wants it.
     pub fn write(
         &self,
         mapping: &BoundMapping,
@@ -146,7 +124,7 @@ impl Program {
         out: &mut Vec<u8>,
     ) -> Written {
         let start = out.len();
-        encode::begin_row(self.columns.len(), out);
+        self.format.begin_row(self.columns.len(), out);
         for (which, op) in self.columns.iter().enumerate() {
             if self.column(mapping, which, op, row, scratch, out).is_err() {
                 out.truncate(start);
@@ -166,9 +144,9 @@ impl Program {
             Outcome::Cells(cells) => cells,
             other => return Written::Refused(values, other),
         };
-        encode::begin_row(self.columns.len(), out);
+        self.format.begin_row(self.columns.len(), out);
         for (cell, column) in cells.iter().zip(&mapping.columns) {
-            if !encode::value(cell, &column.ty.kind, out) {
+            if !self.format.value(cell, &column.ty.kind, out) {
                 out.truncate(start);
                 return Written::Unknown;
             }
@@ -188,18 +166,17 @@ impl Program {
         let column = &mapping.columns[which];
         let cell = |input: &usize| row.get(*input).copied().ok_or(Uncertain);
         let written = match op {
-            Op::Same(input) | Op::Int(input, _) | Op::Text(input, _) if cell(input)?.is_null() => {
-                encode::null(out);
+            Op::Same(input) | Op::Int(input, _) | Op::Text(input, _) | Op::Moment(input, ..)
+                if cell(input)?.is_null() =>
+            {
+                self.format.null(out);
                 !column.not_null
             }
-            Op::Same(input) => match cell(input)? {
-                Cell::Wire(bytes) => encode::bytes(bytes, out),
-                _ => false,
-            },
+            Op::Same(input) => self.format.cell(cell(input)?, out),
             Op::Int(input, width) => match cell(input)? {
-                Cell::Int(i) => encode::int(i, *width, out),
+                Cell::Int(i) => self.format.int(i, *width, out),
                 cell => match cell.value(&self.kinds[*input]) {
-                    Ok(Value::Int(i)) => encode::int(i, *width, out),
+                    Ok(Value::Int(i)) => self.format.int(i, *width, out),
                     _ => false,
                 },
             },
@@ -209,14 +186,21 @@ impl Program {
                     if max.is_none_or(|max| text.len() <= max as usize)
                         && !text.as_bytes().contains(&0) =>
                 {
-                    encode::bytes(text.as_bytes(), out)
+                    self.format.text(text, out)
                 }
+                Cell::Wire(bytes) => {
+                    str::from_utf8(bytes).is_ok_and(|text| self.format.text(text, out))
+                }
+                _ => false,
+            },
+            Op::Moment(input, digits, zoned) => match cell(input)? {
+                Cell::Text(text) => encode::plain_moment(text, *digits, *zoned, out),
                 _ => false,
             },
             Op::Json(node, binary) => {
                 scratch.json.clear();
                 match json(&self.kinds, node, row, &mut scratch.json) {
-                    Some(_) => encode::json(&scratch.json, *binary, out),
+                    Some(_) => self.format.json(&scratch.json, *binary, out),
                     None => false,
                 }
             }
@@ -244,7 +228,7 @@ impl Program {
             scratch.values[*input] = value;
         }
         match column_value(mapping, which, &scratch.values, &mut Nothing) {
-            Some(value) => encode::value(&value, &mapping.columns[which].ty.kind, out),
+            Some(value) => self.format.value(&value, &mapping.columns[which].ty.kind, out),
             None => false,
         }
     }
@@ -312,126 +296,4 @@ fn json(kinds: &[Kind], node: &Node, row: &[Cell<'_>], out: &mut String) -> Opti
 pub fn values(mapping: &BoundMapping, row: &[Cell<'_>]) -> Option<Row> {
     let inputs = mapping.inputs.iter().zip(row);
     inputs.map(|(input, cell)| cell.value(&input.kind_read()).ok()).collect()
-}
-
-fn op(mapping: &BoundMapping, rule: &BoundRule, to: &ColumnType, source: Flavor) -> Op {
-    if let BoundRule::Input(which) = rule
-        && mapping.inputs[*which].form == Form::Value
-        && !matches!(mapping.inputs[*which].source, InputSource::Children(_))
-    {
-        let from = &mapping.inputs[*which].ty;
-        if source == Flavor::Postgres && same_bytes(from, to) {
-            return Op::Same(*which);
-        }
-        match (&from.kind, &to.kind) {
-            (Kind::Int(_) | Kind::Dynamic(Affinity::Integer), Kind::Int(width)) => {
-                return Op::Int(*which, *width);
-            }
-            (
-                Kind::Dynamic(
-                    Affinity::Text | Affinity::Blob | Affinity::Numeric | Affinity::Integer,
-                ),
-                Kind::Text { max, padded: false },
-            ) => return Op::Text(*which, *max),
-            _ => {}
-        }
-    }
-    if matches!(to.kind, Kind::Json | Kind::Jsonb)
-        && matches!(rule, BoundRule::Object { .. } | BoundRule::Array(_))
-        && let Some(node) = node(mapping, rule, to.kind == Kind::Jsonb)
-    {
-        return Op::Json(node, to.kind == Kind::Jsonb);
-    }
-    let mut inputs = Vec::new();
-    inputs_of(rule, &mut inputs);
-    Op::Rule(inputs)
-}
-
-/// The JSON of a rule that is made of columns and constants only.
-fn node(mapping: &BoundMapping, rule: &BoundRule, binary: bool) -> Option<Node> {
-    match rule {
-        BoundRule::Input(which)
-            if mapping.inputs[*which].form == Form::Value
-                && match mapping.inputs[*which].kind_read() {
-                    Kind::Dynamic(Affinity::Json) => true,
-                    Kind::Json => {
-                        binary && !matches!(mapping.inputs[*which].source, InputSource::Children(_))
-                    }
-                    _ => false,
-                } =>
-        {
-            Some(Node::Checked(*which, binary))
-        }
-        BoundRule::Input(which) => Some(Node::Input(*which)),
-        BoundRule::Constant(value) => {
-            let mut text = String::new();
-            value.write_json(&mut text);
-            Some(Node::Fixed(text, value.is_null()))
-        }
-        BoundRule::Object { entries, drop_nulls } => {
-            let entries = entries
-                .iter()
-                .map(|(key, rule)| {
-                    let mut text = String::new();
-                    write_json_string(key, &mut text);
-                    text.push(':');
-                    Some((text, node(mapping, rule, binary)?))
-                })
-                .collect::<Option<_>>()?;
-            Some(Node::Object { entries, drop_nulls: *drop_nulls })
-        }
-        BoundRule::Array(rules) => rules
-            .iter()
-            .map(|rule| node(mapping, rule, binary))
-            .collect::<Option<_>>()
-            .map(Node::Array),
-        _ => None,
-    }
-}
-
-/// The binary forms are equal, so that the server at the other end takes the bytes as they are.
-fn same_bytes(from: &ColumnType, to: &ColumnType) -> bool {
-    match (&from.kind, &to.kind) {
-        (Kind::Text { padded: false, .. }, Kind::Text { padded: false, .. })
-        | (Kind::Numeric(_), Kind::Numeric(_))
-        | (Kind::Time(_), Kind::Time(_))
-        | (Kind::Timestamp(_), Kind::Timestamp(_))
-        | (Kind::TimestampTz(_), Kind::TimestampTz(_)) => exact_in_sql(from, to),
-        (Kind::Opaque { portable, .. }, Kind::Opaque { .. }) => *portable && from.name == to.name,
-        (Kind::TimeTz(a), Kind::TimeTz(b)) => a == b,
-        (Kind::Interval, Kind::Interval) => from.name == to.name,
-        (a, b) => a == b && encode::is_known(a),
-    }
-}
-
-/// Kinds that are asked for as text elsewhere, because nothing here reads their bytes.
-fn passes_unread(kind: &Kind) -> bool {
-    matches!(kind, Kind::Opaque { .. } | Kind::Interval | Kind::TimeTz(_))
-}
-
-/// The rule asks the target, the ledger or a file.
-fn outside(rule: &BoundRule) -> bool {
-    let mut found =
-        matches!(rule, BoundRule::Lookup { .. } | BoundRule::Moved { .. } | BoundRule::File(_));
-    rule.nested(&mut |inner| found |= outside(inner));
-    found
-}
-
-/// Columns whose rule reads the input.
-fn uses(mapping: &BoundMapping, which: usize) -> usize {
-    let reads = |rule: &BoundRule| {
-        let mut inputs = Vec::new();
-        inputs_of(rule, &mut inputs);
-        inputs.contains(&which)
-    };
-    mapping.columns.iter().filter(|column| reads(&column.rule)).count()
-}
-
-fn inputs_of(rule: &BoundRule, inputs: &mut Vec<usize>) {
-    if let BoundRule::Input(which) = rule
-        && !inputs.contains(which)
-    {
-        inputs.push(*which);
-    }
-    rule.nested(&mut |inner| inputs_of(inner, inputs));
 }
