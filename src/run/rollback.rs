@@ -11,7 +11,8 @@ use crate::key::{Key, KeyPart, KeyRange};
 use crate::ledger::history::{BatchRecord, StepRecord};
 use crate::plan::StepKind;
 use crate::sql::keyset::KeyColumns;
-use crate::sql::{Bind, Column, Dialect, Flavor, Kind, Statement, Table, TableName, quote};
+use crate::sql::postgres::POSTGRES;
+use crate::sql::{Bind, Column, Dialect, Flavor, Kind, Statement, Table, TableName};
 use crate::steps::sql::in_transaction;
 use crate::steps::{StepContext, tune};
 use crate::value::Value;
@@ -247,7 +248,7 @@ impl Undo<'_> {
             return format!("t.xmin::text IN ({ours})");
         }
         let key: Vec<String> =
-            self.marks.key.iter().map(|name| format!("t.{}::text", quote(name))).collect();
+            self.marks.key.iter().map(|name| format!("t.{}::text", POSTGRES.quote(name))).collect();
         format!(
             "(t.xmin::text IN ({ours}) OR EXISTS (SELECT 1 FROM {} b \
              JOIN {} st ON st.run = b.run AND st.step = b.step \
