@@ -230,16 +230,44 @@ fn a_schema_step_commits_by_itself_and_its_kill_is_told() {
     assert_eq!(target.rows("SHOW TABLES LIKE 't'"), [""; 0]);
 }
 
+fn open(database: &Mariadb) -> Database {
+    let url = database.url.clone();
+    let endpoint = Endpoint { url, schema: None, consistency: Consistency::Batch, line: 0 };
+    Database::open(&endpoint, Path::new(""), Duration::from_secs(60)).unwrap()
+}
+
+/// A process that takes over ends the sessions of the one before, so that their locks go.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_a_process_are_found_and_ended() {
+    let database = Mariadb::new();
+    database.sql("CREATE TABLE t (id int PRIMARY KEY)");
+    let opened = open(&database);
+    let mut one = opened.session(Access::Write, "test").await.unwrap();
+    let mut two = opened.session(Access::Write, "test").await.unwrap();
+    let insert = Statement::new("INSERT INTO t VALUES (1)");
+    one.begin().await.unwrap();
+    one.execute(&insert).await.unwrap();
+    two.end_sessions_of("another").await.unwrap();
+    one.execute(&Statement::new("INSERT INTO t VALUES (2)")).await.unwrap();
+    two.end_session(two.number() + 1).await.unwrap();
+    two.end_session(one.number()).await.unwrap();
+    // What the other session had locked and written is free.
+    two.execute(&insert).await.unwrap();
+    let error = one.commit().await.unwrap_err();
+    assert_eq!(error.class, tablelift::error::Class::Retry, "{error}");
+    let mut three = opened.session(Access::Write, "test").await.unwrap();
+    three.end_sessions_of(tablelift::db::runner()).await.unwrap();
+    assert!(two.execute(&insert).await.is_err());
+    three.execute(&Statement::new("DELETE FROM t")).await.unwrap();
+}
+
 /// The server ends a transaction on its own (a deadlock does), and what follows commits one by
 /// one: COMMIT must not say that all is well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_the_server_ended_is_not_committed() {
     let database = Mariadb::new();
     database.sql("CREATE TABLE t (id int PRIMARY KEY)");
-    let url = database.url.clone();
-    let endpoint = Endpoint { url, schema: None, consistency: Consistency::Batch, line: 0 };
-    let opened = Database::open(&endpoint, Path::new(""), Duration::from_secs(60)).unwrap();
-    let mut session = opened.session(Access::Write, "test").await.unwrap();
+    let mut session = open(&database).session(Access::Write, "test").await.unwrap();
     let insert = |id: i64| Statement::new("INSERT INTO t VALUES ($1)").bind(id);
     session.begin().await.unwrap();
     session.execute(&insert(1)).await.unwrap();
@@ -347,6 +375,17 @@ fn children_are_the_json_that_postgres_makes() {
     let ran = world.run(&["run", "p.toml", "--json"]).ok();
     assert_eq!(rejects(&ran), ["3|kids"]);
     assert_eq!(target.rows("SELECT jsonb_array_length(kids) FROM t ORDER BY id"), ["2", "1"]);
+    world.sqlite("t.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, doc JSON)");
+    let inside = more
+        .replace("kids = {", "doc = { json = { kids = {")
+        .replace("\"id\" }\n", "\"id\" } } }\n");
+    world.write("p.toml", &copy(&source.url, "sqlite:t.db", "t", &inside));
+    let ran = world.run(&["run", "p.toml", "--json"]).ok();
+    assert_eq!(rejects(&ran), ["3|doc"]);
+    assert_eq!(
+        world.sqlite_rows("t.db", "SELECT json_array_length(doc, '$.kids') FROM t"),
+        ["2", "1"]
+    );
     assert_eq!(
         target.rows("SELECT kids->1 FROM t WHERE id = 1"),
         [
