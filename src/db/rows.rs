@@ -31,7 +31,7 @@ pub trait RowSink: Send {
 pub struct Blocks {
     /// With each block, the room that it takes until it is sent.
     waiting: VecDeque<(Block, OwnedSemaphorePermit)>,
-    sent: Option<Block>,
+    sent: Option<(Block, OwnedSemaphorePermit)>,
     spare: Spare,
 }
 
@@ -43,6 +43,9 @@ pub struct Block {
     /// SQLite: their digests, if they could be known before the rows are stored.
     pub digests: Option<Vec<u8>>,
 }
+
+/// Bytes of a block that is worth keeping.
+const SPARE_BYTES: usize = 1024 * 1024;
 
 /// Blocks to be filled again.
 pub type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
@@ -61,12 +64,15 @@ impl Blocks {
     /// The next block to send; the one before it is let go.
     pub fn pop(&mut self) -> Option<&Block> {
         let next = self.waiting.pop_front();
-        if let (Some(mut sent), Ok(mut spare)) = (self.sent.take(), self.spare.lock()) {
+        if let (Some((mut sent, _)), Ok(mut spare)) = (self.sent.take(), self.spare.lock()) {
             sent.data.clear();
-            spare.push(sent.data);
+            // What a wide row needed would stay for good.
+            if sent.data.capacity() <= SPARE_BYTES {
+                spare.push(sent.data);
+            }
         }
-        self.sent = next.map(|(block, _)| block);
-        self.sent.as_ref()
+        self.sent = next;
+        self.sent.as_ref().map(|(block, _)| block)
     }
 }
 

@@ -45,14 +45,14 @@ impl Room {
         self.0 * 5 / 8
     }
 
-    /// What one page takes at most: a batch that is not complete holds the rest.
-    fn page(self) -> u64 {
-        self.0 - self.batch()
+    /// Of a batch while another is written, each in one page.
+    pub fn half(self) -> u64 {
+        self.0 / 2
     }
 
-    /// For a query's answer; less than a page for the same reason.
+    /// For a query's answer, beside a batch that is not complete.
     fn query(self) -> u64 {
-        self.page() * 5 / 6
+        (self.0 - self.batch()) * 5 / 6
     }
 }
 
@@ -67,8 +67,9 @@ pub trait Maker: Send + Sync + 'static {
     /// Bytes that have come together.
     fn size(&self) -> u64;
 
-    /// What has come together, up to the row with this key; `end`: the chunk has no more rows.
-    fn take(&mut self, last: Option<Key>, end: bool) -> Option<Self::Page>;
+    /// What has come together, up to the row with this key, and whether a batch ends with it;
+    /// `end`: the chunk has no more rows.
+    fn take(&mut self, last: Option<Key>, end: bool) -> Option<(Self::Page, bool)>;
 }
 
 /// A running reader.
@@ -97,6 +98,7 @@ impl<P: Send + 'static> ReadAhead<P> {
                 rows: 0,
                 bytes: 0,
                 room: shared.room,
+                held: 0,
                 window: Arc::new(Semaphore::new((shared.room.0 / UNIT) as usize)),
                 sender: sender.clone(),
             };
@@ -204,6 +206,8 @@ struct Pages<M: Maker> {
     rows: u64,
     bytes: u64,
     room: Room,
+    /// What the pages of a batch that is not complete take of the window.
+    held: u64,
     window: Arc<Semaphore>,
     sender: mpsc::UnboundedSender<Result<(M::Page, OwnedSemaphorePermit)>>,
 }
@@ -260,13 +264,18 @@ impl<M: Maker> Pages<M> {
     }
 
     async fn send(&mut self, end: bool) -> bool {
-        let units = (self.maker.size().min(self.room.page()) / UNIT).max(1) as u32;
+        // A page that is wider than all there is waits until it is alone; the rest of its own
+        // batch is not written before it comes.
+        let most = (self.room.0 / UNIT).saturating_sub(self.held);
+        let units = (self.maker.size() / UNIT).min(most).max(1);
         let page = match self.last_key() {
             Ok(last) => self.maker.take(last, end),
             Err(error) => return self.sender.send(Err(error)).is_ok(),
         };
-        let Some(page) = page else { return true };
-        let Ok(permit) = Arc::clone(&self.window).acquire_many_owned(units).await else {
+        let Some((page, ends)) = page else { return true };
+        self.held = if ends { 0 } else { self.held + units };
+        let window = Arc::clone(&self.window);
+        let Ok(permit) = window.acquire_many_owned(units as u32).await else {
             return false;
         };
         self.sender.send(Ok((page, permit))).is_ok()

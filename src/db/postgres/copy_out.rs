@@ -34,24 +34,30 @@ pub async fn read(
             break;
         };
         // A message is one row in practice; the format doesn't promise it.
-        let mut bytes: &[u8] = &message;
-        if !rest.is_empty() {
-            rest.extend_from_slice(bytes);
-            bytes = &rest;
+        let mut due = if rest.is_empty() {
+            let (taken, due) = rows(&message, &mut started, columns, sink)?;
+            rest.extend_from_slice(&message[taken..]);
+            due
+        } else {
+            rest.extend_from_slice(&message);
+            false
+        };
+        // Handing on may take long, and a message may be wide.
+        drop(message);
+        loop {
+            if due && !sink.hand_on().await {
+                return Ok(());
+            }
+            if rest.is_empty() {
+                break;
+            }
+            let (taken, again) = rows(&rest, &mut started, columns, sink)?;
+            rest.drain(..taken);
+            due = again;
+            if !due {
+                break;
+            }
         }
-        if !started {
-            let Some(after) = header(bytes)? else {
-                rest = bytes.to_vec();
-                continue;
-            };
-            bytes = after;
-            started = true;
-        }
-        let (taken, more) = rows(bytes, columns, sink).await?;
-        if !more {
-            return Ok(());
-        }
-        rest = bytes[taken..].to_vec();
     }
     if !started || !rest.is_empty() {
         return Err(out_of_step("it ends inside a row"));
@@ -65,8 +71,8 @@ fn out_of_step(what: &str) -> Error {
     Error::stop(format!("the server's COPY answer can't be read: {what}"))
 }
 
-/// What follows the header; `None` while it is not complete.
-fn header(bytes: &[u8]) -> Result<Option<&[u8]>> {
+/// The length of the header; `None` while it is not complete.
+fn header(bytes: &[u8]) -> Result<Option<usize>> {
     let fixed = encode::HEADER.len();
     let Some(extension) = bytes.get(fixed - 4..fixed) else {
         return Ok(None);
@@ -75,33 +81,44 @@ fn header(bytes: &[u8]) -> Result<Option<&[u8]>> {
         return Err(out_of_step("its signature is missing"));
     }
     let length = extension.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-    Ok(bytes.get(fixed + length..))
+    Ok(Some(fixed + length).filter(|length| *length <= bytes.len()))
 }
 
-/// Gives the complete rows to the sink: the bytes taken, and whether more are wanted.
-async fn rows(bytes: &[u8], columns: usize, sink: &mut dyn RowSink) -> Result<(usize, bool)> {
+/// Gives complete rows to the sink until it wants to hand them on: the bytes taken, and whether
+/// it does.
+fn rows(
+    bytes: &[u8],
+    started: &mut bool,
+    columns: usize,
+    sink: &mut dyn RowSink,
+) -> Result<(usize, bool)> {
     let mut taken = 0;
-    loop {
-        let due = {
-            let mut cells = Vec::with_capacity(columns);
-            let Some(length) = row(&bytes[taken..], columns, &mut cells)? else {
-                return Ok((taken, true));
-            };
-            taken += length;
-            if cells.is_empty() && columns > 0 {
-                // The trailer.
-                continue;
-            }
-            sink.add(&cells, length as u64)?
+    if !*started {
+        let Some(length) = header(bytes)? else {
+            return Ok((0, false));
         };
-        if due && !sink.hand_on().await {
+        taken = length;
+        *started = true;
+    }
+    loop {
+        let mut cells = Vec::with_capacity(columns);
+        let Some(length) = row(&bytes[taken..], columns, &mut cells)? else {
             return Ok((taken, false));
+        };
+        taken += length;
+        // The trailer has no cells.
+        if !(cells.is_empty() && columns > 0) && sink.add(&cells, length as u64)? {
+            return Ok((taken, true));
         }
     }
 }
 
 /// One row's cells, and its length; no cells for the trailer, `None` for an incomplete row.
-fn row<'b>(bytes: &'b [u8], columns: usize, cells: &mut Vec<Cell<'b>>) -> Result<Option<usize>> {
+pub fn row<'b>(
+    bytes: &'b [u8],
+    columns: usize,
+    cells: &mut Vec<Cell<'b>>,
+) -> Result<Option<usize>> {
     let Some(count) = bytes.first_chunk::<2>() else {
         return Ok(None);
     };

@@ -1,7 +1,8 @@
 //! PostgreSQL: connecting, and the sessions that come of it.
 
 mod catalog;
-mod copy_out;
+#[doc(hidden)]
+pub mod copy_out;
 #[doc(hidden)]
 pub mod copy_text;
 mod error;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::lookups::Lookups;
 use super::{Batch, Route, Waiting};
@@ -69,10 +70,10 @@ impl Maker for Values {
         self.held
     }
 
-    fn take(&mut self, _last: Option<Key>, _end: bool) -> Option<Page> {
+    fn take(&mut self, _last: Option<Key>, _end: bool) -> Option<(Page, bool)> {
         let page = std::mem::take(&mut self.page);
         self.held = 0;
-        (!page.rows.is_empty()).then_some(page)
+        (!page.rows.is_empty()).then_some((page, true))
     }
 }
 
@@ -90,6 +91,8 @@ pub struct Decode {
     shared: Arc<Shared>,
     ahead: Option<ReadAhead<Page>>,
     pending: VecDeque<Pending>,
+    /// What `pending` takes of the reader's window.
+    held: Option<OwnedSemaphorePermit>,
     /// Rows of `pending` that the last write covered.
     taken: usize,
     /// Rows of a seed that were handed out.
@@ -104,7 +107,16 @@ impl Decode {
     pub fn new(shared: Arc<Shared>) -> Self {
         let found = Lookups::new(&shared.job.mapping);
         let pending = VecDeque::new();
-        Decode { shared, ahead: None, pending, taken: 0, position: 0, page_rows: None, found }
+        Decode {
+            shared,
+            ahead: None,
+            held: None,
+            pending,
+            taken: 0,
+            position: 0,
+            page_rows: None,
+            found,
+        }
     }
 
     /// The same, reading pages of so many rows.
@@ -130,7 +142,10 @@ impl Decode {
             return Ok(Some(Page { rows, keys, bytes }));
         }
         match &mut self.ahead {
-            Some(ahead) => Ok(ahead.next().await?.map(|(page, _)| page)),
+            Some(ahead) => Ok(ahead.next().await?.map(|(page, held)| {
+                self.held = Some(held);
+                page
+            })),
             None => Ok(None),
         }
     }
@@ -180,6 +195,7 @@ impl Decode {
 impl Route for Decode {
     async fn seek(&mut self, chunk: &Chunk) -> Result<()> {
         self.pending.clear();
+        self.held = None;
         self.taken = 0;
         self.ahead = None;
         if self.shared.memory.is_some() {
@@ -198,7 +214,7 @@ impl Route for Decode {
                 page: Page::default(),
                 held: 0,
                 most_rows: rows.max(1) as usize,
-                most_held: self.shared.room.batch(),
+                most_held: self.shared.room.half(),
             };
             self.ahead = Some(ReadAhead::start(Arc::clone(&self.shared), chunk, rows, &[], maker));
         }
@@ -207,6 +223,7 @@ impl Route for Decode {
 
     async fn fetch(&mut self, _session: &mut dyn Session, limit: u64) -> Result<Waiting> {
         if self.pending.is_empty() {
+            self.held = None;
             let Some(page) = self.next_page().await? else {
                 return Ok(Waiting::default());
             };

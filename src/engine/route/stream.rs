@@ -147,7 +147,7 @@ impl Maker for Encoder {
         self.block.encoded.data.len() as u64
     }
 
-    fn take(&mut self, last: Option<Key>, end: bool) -> Option<Block> {
+    fn take(&mut self, last: Option<Key>, end: bool) -> Option<(Block, bool)> {
         let ends = end || self.batch_is_full();
         if self.batch_rows == 0 {
             return None;
@@ -158,7 +158,7 @@ impl Maker for Encoder {
             block.upto = last;
             (self.batch_rows, self.batch_bytes) = (0, 0);
         }
-        Some(block)
+        Some((block, ends))
     }
 }
 

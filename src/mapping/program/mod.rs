@@ -15,6 +15,9 @@ use super::wire::encode::{self, Format};
 use crate::sql::Kind;
 use crate::value::{Row, Value};
 
+/// Bytes of a buffer that is worth keeping.
+const KEPT_BYTES: usize = 1024 * 1024;
+
 /// How the rows of one step are written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Program {
@@ -198,7 +201,11 @@ impl Program {
                 _ => false,
             },
             Op::Json(node, binary) => {
-                scratch.json.clear();
+                // What a wide row needed would stay for good.
+                match scratch.json.capacity() > KEPT_BYTES {
+                    true => scratch.json = String::new(),
+                    false => scratch.json.clear(),
+                }
                 match json(&self.kinds, node, row, &mut scratch.json) {
                     Some(_) => self.format.json(&scratch.json, *binary, out),
                     None => false,
