@@ -108,8 +108,8 @@ fn node(mapping: &BoundMapping, rule: &BoundRule, binary: bool, source: Flavor) 
             if mapping.inputs[*which].form == Form::Value
                 && match mapping.inputs[*which].kind_read() {
                     Kind::Dynamic(Affinity::Json) => true,
-                    // MySQL marks what has no JSON inside of the document.
-                    Kind::Json if source == Flavor::Mysql => true,
+                    // Children that have no JSON are marked inside of the document.
+                    Kind::Json if source != Flavor::Postgres => true,
                     Kind::Json => {
                         binary && !matches!(mapping.inputs[*which].source, InputSource::Children(_))
                     }
