@@ -16,11 +16,12 @@ use crate::value::Value;
 /// One column of a key, in the form that the owning database gives back unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum KeyPart {
-    /// SQLite INTEGER.
+    /// SQLite INTEGER; an integer of MySQL.
     Int(i64),
-    /// PostgreSQL: any type in its text form. SQLite: TEXT.
+    /// PostgreSQL: any type in its text form. SQLite: TEXT. MySQL: what is neither integer nor
+    /// bytes.
     Text(String),
-    /// SQLite BLOB.
+    /// SQLite BLOB; BINARY and BLOB of MySQL.
     Bytes(Vec<u8>),
 }
 
@@ -38,8 +39,8 @@ pub struct KeyRange {
 }
 
 impl KeyPart {
-    /// The key form of a value read from SQLite. Floats and NULL can't be keys.
-    pub fn from_sqlite(value: &Value) -> Option<KeyPart> {
+    /// The key form of a value as SQLite and MySQL store it. Floats and NULL can't be keys.
+    pub fn from_stored(value: &Value) -> Option<KeyPart> {
         match value {
             Value::Int(i) => Some(KeyPart::Int(*i)),
             Value::Bool(b) => Some(KeyPart::Int(i64::from(*b))),

@@ -19,7 +19,7 @@ pub fn run(data: &[u8]) {
     });
     survives(&Key(parts.collect()));
     let value = feed.value();
-    let parts = [KeyPart::from_sqlite(&value), KeyPart::from_postgres(&value)];
+    let parts = [KeyPart::from_stored(&value), KeyPart::from_postgres(&value)];
     for part in parts.into_iter().flatten() {
         survives(&Key(vec![part]));
     }

@@ -72,11 +72,16 @@ fn of_sqlstate(code: &str) -> Class {
 fn of_mysql(number: u16) -> Class {
     match number {
         // NULL or no value where one is needed, duplicate keys, foreign keys, checks (3819, 4025).
-        1048 | 1364 | 1062 | 1169 | 1216 | 1217 | 1451 | 1452 | 3819 | 4025 => Class::Split,
+        1048 | 1364 | 1062 | 1586 | 1169 | 1216 | 1217 | 1451 | 1452 | 3819 | 4025 => Class::Split,
+        // No partition for the row; the row is too long.
+        1526 | 1118 => Class::Split,
         // Out of range, truncated, wrong value, too long, wrong characters, wrong JSON, SIGNAL.
         1264 | 1265 | 1292 | 1366 | 1367 | 1406 | 1411 | 1300 | 1690 | 3140 | 1644 => Class::Split,
-        // Lock wait, deadlock.
-        1205 | 1213 => Class::Retry,
+        1365 | 1416 | 1441 => Class::Split,
+        // Lock wait, deadlock, a row that changed since it was read, a table that did.
+        1205 | 1213 | 1020 | 1412 | 1615 => Class::Retry,
+        // A node of a cluster that is not ready, or that failed to commit.
+        1047 | 1180 => Class::Retry,
         // Too many connections, shutdown, killed, network, timeouts, gone away.
         1040 | 1203 | 1053 | 1077 | 1079 | 1158..=1161 | 1317 | 1927 | 1969 | 3024 | 4031 => {
             Class::Retry
@@ -126,9 +131,9 @@ mod tests {
     #[test]
     fn mysql_numbers() {
         let table: [(Class, &[u16]); 3] = [
-            (Class::Split, &[1062, 1048, 1452, 4025, 3819, 1264, 1292, 1366, 1406]),
-            (Class::Retry, &[1205, 1213, 1040, 1053, 1927, 2006, 2013]),
-            (Class::Stop, &[1146, 1044, 1045, 1114, 1021, 1290, 0]),
+            (Class::Split, &[1062, 1048, 1452, 4025, 3819, 1264, 1292, 1366, 1406, 1526]),
+            (Class::Retry, &[1205, 1213, 1020, 1040, 1053, 1927, 2006, 2013]),
+            (Class::Stop, &[1146, 1044, 1045, 1114, 1021, 1290, 1305, 0]),
         ];
         for (class, numbers) in table {
             for number in numbers {

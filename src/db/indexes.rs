@@ -80,12 +80,14 @@ pub async fn secondary(session: &mut dyn Session, table: &Table) -> Result<Secon
     match session.dialect().flavor() {
         Flavor::Postgres => postgres(session, &table.name).await,
         Flavor::Sqlite => sqlite(session, &table.name).await,
+        // Plans that ask for it are refused: the drop could not be one transaction with its note.
+        Flavor::Mysql => Ok(Secondary::default()),
     }
 }
 
 /// Drops the index.
 pub async fn drop_index(session: &mut dyn Session, definition: &Definition) -> Result<()> {
-    let drop = Statement::new(format!("DROP INDEX {}", definition.index().sql()));
+    let drop = Statement::new(format!("DROP INDEX {}", definition.index().sql(session.dialect())));
     session.execute(&drop).await.map(|_| ())
 }
 
@@ -147,7 +149,7 @@ async fn in_catalog(session: &mut dyn Session, index: &TableName) -> Result<Opti
     let path = Statement::new("SELECT current_setting('search_path')");
     let path = text(&scalar(session, &path).await?);
     set_path(session, "").await?;
-    let ask = Statement::new(POSTGRES_ONE).bind(index.sql());
+    let ask = Statement::new(POSTGRES_ONE).bind(index.sql(&crate::sql::postgres::POSTGRES));
     let row = session.rows(&ask).await?.into_iter().next();
     // What the functions of an index look for, they find by the session's own path.
     set_path(session, &path).await?;
@@ -161,7 +163,10 @@ async fn set_path(session: &mut dyn Session, path: &str) -> Result<()> {
 
 async fn postgres(session: &mut dyn Session, table: &TableName) -> Result<Secondary> {
     let mut all = Secondary::default();
-    for row in session.rows(&Statement::new(POSTGRES).bind(table.sql())).await? {
+    for row in session
+        .rows(&Statement::new(POSTGRES).bind(table.sql(&crate::sql::postgres::POSTGRES)))
+        .await?
+    {
         let name = text(&row[0]);
         if let Some(reason) = row[1].to_text() {
             all.stay.push((name, reason));
@@ -172,18 +177,30 @@ async fn postgres(session: &mut dyn Session, table: &TableName) -> Result<Second
         let mut more = Vec::new();
         if let Some(comment) = found[2].to_text() {
             let literal = session.dialect().text_literal(&comment);
-            more.push(format!("COMMENT ON INDEX {} IS {literal}", index.sql()));
+            more.push(format!(
+                "COMMENT ON INDEX {} IS {literal}",
+                index.sql(&crate::sql::postgres::POSTGRES)
+            ));
         }
-        for target in session.rows(&Statement::new(POSTGRES_TARGETS).bind(index.sql())).await? {
+        for target in session
+            .rows(
+                &Statement::new(POSTGRES_TARGETS).bind(index.sql(&crate::sql::postgres::POSTGRES)),
+            )
+            .await?
+        {
             more.push(format!(
                 "ALTER INDEX {} ALTER COLUMN {} SET STATISTICS {}",
-                index.sql(),
+                index.sql(&crate::sql::postgres::POSTGRES),
                 text(&target[0]),
                 text(&target[1])
             ));
         }
         if found[3] == Value::Bool(true) {
-            more.push(format!("ALTER TABLE {} CLUSTER ON {}", table.sql(), quote(&name)));
+            more.push(format!(
+                "ALTER TABLE {} CLUSTER ON {}",
+                table.sql(&crate::sql::postgres::POSTGRES),
+                quote(&name)
+            ));
         }
         let (create, tablespace) = (text(&found[0]), found[1].to_text());
         all.go.push(Definition { table: table.clone(), name, create, tablespace, more });

@@ -7,10 +7,13 @@
 pub mod class;
 pub mod files;
 pub mod indexes;
+pub mod mysql;
 pub mod postgres;
+mod relay;
 pub mod rows;
 pub mod sqlite;
 pub mod url;
+mod watch;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -33,6 +36,8 @@ pub enum Database {
     Postgres(Box<postgres::Server>),
     /// SQLite.
     Sqlite(sqlite::File),
+    /// MySQL or MariaDB.
+    Mysql(Box<mysql::Server>),
 }
 
 /// What a session may do.
@@ -58,6 +63,10 @@ impl Database {
         if let Some(path) = url.strip_prefix("sqlite:") {
             return Ok(Database::Sqlite(sqlite::File::new(path, dir)?));
         }
+        if url.starts_with("mysql:") || url.starts_with("mariadb:") {
+            let server = mysql::Server::new(url, endpoint.schema.as_deref(), patience)?;
+            return Ok(Database::Mysql(Box::new(server)));
+        }
         let server = postgres::Server::new(url, endpoint.schema.as_deref(), patience)?;
         Ok(Database::Postgres(Box::new(server)))
     }
@@ -67,6 +76,7 @@ impl Database {
         match self {
             Database::Postgres(_) => Flavor::Postgres,
             Database::Sqlite(_) => Flavor::Sqlite,
+            Database::Mysql(_) => Flavor::Mysql,
         }
     }
 
@@ -75,6 +85,7 @@ impl Database {
         match self {
             Database::Postgres(server) => Ok(Box::new(server.session(access, label).await?)),
             Database::Sqlite(file) => Ok(Box::new(file.session(access)?)),
+            Database::Mysql(server) => Ok(Box::new(server.session(access).await?)),
         }
     }
 
@@ -92,6 +103,9 @@ impl Database {
             (Database::Postgres(target), Database::Postgres(other)) if target.same_as(other) => {
                 Ok(Some(Box::new(target.session(Access::Write, label).await?)))
             }
+            (Database::Mysql(target), Database::Mysql(other)) if target.same_as(other) => {
+                Ok(Some(Box::new(target.session(Access::Write).await?)))
+            }
             _ => Ok(None),
         }
     }
@@ -101,6 +115,7 @@ impl Database {
         match self {
             Database::Postgres(server) => server.display(),
             Database::Sqlite(file) => file.display(),
+            Database::Mysql(server) => server.display(),
         }
     }
 
@@ -110,6 +125,7 @@ impl Database {
         match self {
             Database::Postgres(server) => Ok(server.lock(plan).await?.map(RunLock::Session)),
             Database::Sqlite(file) => Ok(file.lock()?.map(RunLock::File)),
+            Database::Mysql(server) => Ok(server.lock(plan).await?.map(RunLock::Session)),
         }
     }
 
@@ -170,7 +186,7 @@ pub struct Insert<'a> {
     pub key: &'a [String],
     /// What happens when the key is there.
     pub conflict: OnConflict,
-    /// Columns that the digest of a written row covers (SQLite).
+    /// Columns that the digest of a written row covers (elsewhere than in PostgreSQL).
     pub digest: &'a [String],
     /// The caller wants the target's keys.
     pub want_keys: bool,
@@ -185,7 +201,7 @@ pub struct Inserted {
     pub inserted: u64,
     /// Rows that were there and stayed.
     pub skipped: u64,
-    /// SQLite: 16 bytes for each new row, by which rollback knows our unchanged rows.
+    /// 16 bytes for each new row, by which rollback knows our unchanged rows.
     /// PostgreSQL needs none: there a row's `xmin` says which transaction wrote it.
     pub digests: Vec<u8>,
     /// If wanted: target keys, in the order of the rows. A skipped row's key is the one sent.
@@ -201,8 +217,8 @@ pub struct Image {
     pub key: Key,
     /// The written columns' values before.
     pub before: Row,
-    /// How rollback knows that nobody changed the row since: SQLite, its digest after the
-    /// update; PostgreSQL, its `xmin` before the update (its `xmin` after is the batch's).
+    /// How rollback knows that nobody changed the row since: its digest after the update;
+    /// PostgreSQL, its `xmin` before the update (its `xmin` after is the batch's).
     pub mark: Vec<u8>,
 }
 
@@ -333,6 +349,12 @@ pub async fn scalar(session: &mut dyn Session, statement: &Statement) -> Result<
     let row = rows.into_iter().next();
     row.and_then(|row| row.into_iter().next())
         .ok_or_else(|| Error::stop("a query that must give one value gave no row"))
+}
+
+/// The rows of a table.
+pub async fn count_table(session: &mut dyn Session, table: &TableName) -> Result<u64> {
+    let from = table.sql(session.dialect());
+    count(session, &from).await
 }
 
 /// `SELECT count(*)` of `from` as a number.

@@ -35,17 +35,47 @@ pub fn postgres(text: &str) -> Result<Url> {
              characters in the password.",
         )
     })?;
+    known_parameters(&url, POSTGRES_PARAMETERS)?;
+    Ok(url)
+}
+
+/// Parameters of a MySQL URL that the driver understands and that our sessions don't set.
+const MYSQL_PARAMETERS: &[&str] = &[
+    "sslmode",
+    "ssl-mode",
+    "sslca",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "socket",
+];
+
+/// Parses a MySQL or MariaDB URL; as [`postgres`].
+pub fn mysql(text: &str) -> Result<Url> {
+    let url = Url::parse(text).map_err(|error| {
+        Error::invalid(format!("the database URL can't be read: {error}"))
+            .hint("Write mysql://user:password@host:3306/database; percent-encode special characters in the password.")
+    })?;
+    known_parameters(&url, MYSQL_PARAMETERS)?;
+    Ok(url)
+}
+
+fn known_parameters(url: &Url, list: &[&str]) -> Result<()> {
     for (name, _) in url.query_pairs() {
-        let known = POSTGRES_PARAMETERS.contains(&name.as_ref()) || name.starts_with("options[");
+        let known = list.contains(&name.as_ref())
+            || list.contains(&"options") && name.starts_with("options[");
         if !known {
             return Err(Error::invalid(format!(
                 "unknown parameter `{}` in the database URL",
                 name.escape_debug()
             ))
-            .hint(format!("Known parameters: {}.", POSTGRES_PARAMETERS.join(", "))));
+            .hint(format!("Known parameters: {}.", list.join(", "))));
         }
     }
-    Ok(url)
+    Ok(())
 }
 
 /// True for hosts whose traffic never leaves the machine.

@@ -54,11 +54,11 @@ pub fn files() -> &'static [(&'static str, &'static str)] {
     ]
 }
 
-/// The whole legacy database as SQL, statement by statement.
+/// The whole legacy database as SQL, statement by statement, for SQLite and PostgreSQL.
 pub fn statements(flavor: Flavor) -> impl Iterator<Item = String> {
     tables::all().into_iter().flat_map(move |table| {
         let ddl = match flavor {
-            Flavor::Sqlite => table.sqlite,
+            Flavor::Sqlite | Flavor::Mysql => table.sqlite,
             Flavor::Postgres => table.postgres,
         };
         let inserts: Vec<String> = table
@@ -95,10 +95,10 @@ fn literal(cell: &Cell, flavor: Flavor) -> String {
         (Cell::Null, _) => "NULL".to_owned(),
         (Cell::Int(i), _) => i.to_string(),
         (Cell::Number(digits), _) => digits.clone(),
-        (Cell::Bool(b), Flavor::Sqlite) => i32::from(*b).to_string(),
+        (Cell::Bool(b), Flavor::Sqlite | Flavor::Mysql) => i32::from(*b).to_string(),
         (Cell::Bool(b), Flavor::Postgres) => b.to_string(),
         (Cell::Text(text) | Cell::Json(text), _) => quoted(text),
-        (Cell::List(items), Flavor::Sqlite) => {
+        (Cell::List(items), Flavor::Sqlite | Flavor::Mysql) => {
             quoted(&serde_json::Value::from(items.clone()).to_string())
         }
         (Cell::List(items), Flavor::Postgres) => {

@@ -102,6 +102,9 @@ fn pushdown(job: &Job, ways: Ways) -> Result<Vec<String>, String> {
     if job.options.on_conflict == OnConflict::Update {
         return reason("on_conflict = \"update\" keeps before-images");
     }
+    if ways.target == Flavor::Mysql && job.options.on_conflict == OnConflict::Skip {
+        return reason("MySQL's own clause looks at every unique key, not at the named one");
+    }
     if ways.attached && (ways.is_query || may_read_elsewhere(job)) {
         return reason("the plan's own SQL could name tables of both files");
     }

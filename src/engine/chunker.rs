@@ -69,7 +69,8 @@ pub async fn cut(
         cut.chunks.push((ChunkKind::Whole, KeyRange::default()));
         return Ok(cut);
     };
-    if let Some(nulls) = key.any_null("s") {
+    let dialect = session.dialect();
+    if let Some(nulls) = key.any_null(dialect, "s") {
         let find = format!("SELECT 1 FROM {} LIMIT 1", source.from_where(&[nulls]));
         if !session.rows(&Statement::new(find)).await?.is_empty() {
             cut.chunks.push((ChunkKind::Nulls, KeyRange::default()));
@@ -85,12 +86,11 @@ pub async fn cut(
         if pieces > 1 { boundaries(session, source, key, rows, pieces).await? } else { Vec::new() };
     // Asked for last and by itself: rows that were deleted since the count, or came since the
     // boundaries, must not leave the end of the table in no chunk.
-    let dialect = session.dialect();
     let highest = format!(
         "SELECT {} FROM {} ORDER BY {} LIMIT 1",
-        dialect.key_list("s", &key.names()),
-        source.from_where(&key.no_null("s").into_iter().collect::<Vec<_>>()),
-        key.descending("s"),
+        dialect.key_list("s", &key.0),
+        source.from_where(&key.no_null(dialect, "s").into_iter().collect::<Vec<_>>()),
+        key.descending(dialect, "s"),
     );
     for row in session.rows(&Statement::new(highest)).await? {
         bounds.push(key_of(dialect.flavor(), &row, &source.name)?);
@@ -139,13 +139,13 @@ async fn boundaries(
              < q.tablelift_n * {pieces} / q.tablelift_all AND q.tablelift_n < q.tablelift_all"
         ),
     };
-    let conditions: Vec<String> = key.no_null("s").into_iter().collect();
+    let conditions: Vec<String> = key.no_null(dialect, "s").into_iter().collect();
     let select = format!(
         "SELECT {} FROM (SELECT {}, row_number() OVER (ORDER BY {}) AS tablelift_n{number} \
          FROM {}) q WHERE {ends} ORDER BY q.tablelift_n",
-        dialect.key_list("q", &key.names()),
-        key.list("s"),
-        key.list("s"),
+        dialect.key_list("q", &key.0),
+        key.columns(dialect, "s"),
+        key.ascending(dialect, "s"),
         source.sampled(clause, &conditions),
     );
     let found = session.rows(&Statement::new(select)).await?;
@@ -154,11 +154,8 @@ async fn boundaries(
 
 /// The key that a row of key columns holds.
 pub fn key_of(flavor: Flavor, row: &[Value], table: &str) -> Result<Key> {
-    let part = |value: &Value| match flavor {
-        Flavor::Postgres => KeyPart::from_postgres(value),
-        Flavor::Sqlite => KeyPart::from_sqlite(value),
-    };
-    let parts: Option<Vec<KeyPart>> = row.iter().map(part).collect();
+    let parts: Option<Vec<KeyPart>> =
+        row.iter().map(|value| flavor.dialect().key_part(value)).collect();
     parts.map(Key).ok_or_else(|| {
         Error::stop("a key holds a float or NULL, which can't be continued after")
             .in_table(table)

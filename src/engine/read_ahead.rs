@@ -16,6 +16,7 @@ use crate::key::{Key, KeyRange};
 use crate::ledger::chunks::{Chunk, ChunkKind};
 use crate::mapping::wire::{Cell, encode};
 use crate::mapping::{BoundMapping, Form, InputSource, render};
+use crate::sql::keyset::KeyColumns;
 use crate::sql::{Flavor, Kind, Statement};
 use crate::value::Value;
 
@@ -175,7 +176,7 @@ impl Columns {
                 keys.parts.push(match input {
                     Some(at) => (at, kinds[at].clone()),
                     None => {
-                        list.push(dialect.key_list("s", std::slice::from_ref(&column.name)));
+                        list.push(dialect.key_list("s", std::slice::from_ref(column)));
                         kinds.push(Kind::Text { max: None, padded: false });
                         (list.len() - 1, Kind::Text { max: None, padded: false })
                     }
@@ -349,15 +350,17 @@ fn select(
         return format!("SELECT {list} FROM {}", job.source.from_where(&[]));
     };
     let conditions: Vec<String> = match kind {
-        ChunkKind::Nulls => key.any_null("s").into_iter().collect(),
+        ChunkKind::Nulls => key.any_null(session.dialect(), "s").into_iter().collect(),
         ChunkKind::Whole => Vec::new(),
         ChunkKind::Range => {
             let within = key.within(session.dialect(), "s", rest);
-            key.no_null("s").into_iter().chain([within]).collect()
+            key.no_null(session.dialect(), "s").into_iter().chain([within]).collect()
         }
     };
     let order = match kind {
-        ChunkKind::Range => format!(" ORDER BY {} LIMIT {rows}", key.list("s")),
+        ChunkKind::Range => {
+            format!(" ORDER BY {} LIMIT {rows}", key.ascending(session.dialect(), "s"))
+        }
         _ => String::new(),
     };
     format!("SELECT {list} FROM {}{order}", job.source.from_where(&conditions))
@@ -380,7 +383,8 @@ pub fn sample_select(
 ) -> (String, Vec<Kind>) {
     let job = &shared.job;
     let (list, kinds) = inputs(&job.mapping, session.dialect().flavor(), &[]);
-    let order = job.source.key.as_ref().map(|key| format!(" ORDER BY {}", key.list("s")));
+    let order = |key: &KeyColumns| format!(" ORDER BY {}", key.ascending(session.dialect(), "s"));
+    let order = job.source.key.as_ref().map(order);
     let select = format!(
         "SELECT {} FROM {}{} LIMIT {}",
         list.join(", "),

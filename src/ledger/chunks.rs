@@ -122,12 +122,13 @@ impl Ledger {
         chunk: &Chunk,
     ) -> Result<String> {
         let ask = Statement::new(format!(
-            "SELECT l.epoch, c.seq, c.state, c.pos, {}, c.fence FROM {} l, {} c \
-             WHERE l.plan = $1 AND c.run = $2 AND c.step = $3 AND c.chunk = $4{}",
-            self.transaction_id(),
+            "SELECT (SELECT epoch FROM {} WHERE plan = $1{}), seq, state, pos, {}, fence \
+             FROM {} WHERE run = $2 AND step = $3 AND chunk = $4{}",
             self.table("lease"),
+            self.dialect.for_share(),
+            self.transaction_id(),
             self.table("chunks"),
-            self.dialect.lock_guard()
+            self.dialect.for_update()
         ))
         .bind(self.plan.as_str())
         .bind(self.run.as_str())
@@ -173,7 +174,7 @@ impl Ledger {
     fn transaction_id(&self) -> &'static str {
         match self.dialect.flavor() {
             crate::sql::Flavor::Postgres => "pg_current_xact_id()::xid::text",
-            crate::sql::Flavor::Sqlite => "''",
+            crate::sql::Flavor::Sqlite | crate::sql::Flavor::Mysql => "''",
         }
     }
 

@@ -8,6 +8,20 @@ use crate::key::{Key, KeyRange};
 use crate::sql::{Bind, Statement};
 use crate::value::{Row, Value};
 
+/// What a step that starts once more says anew, and what it has not.
+const STARTED_ANEW: &[&str] = &[
+    "checksum",
+    "spec",
+    "state",
+    "route",
+    "target_table",
+    "columns",
+    "source_rows",
+    "before_rows",
+    "started_at",
+];
+const NEVER_ENDED: &str = "finished_at = NULL, after_rows = NULL, source_rows_after = NULL";
+
 /// A step as the ledger knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepRecord {
@@ -82,18 +96,18 @@ impl Ledger {
         record: &StepRecord,
     ) -> Result<()> {
         let count = |n: Option<u64>| Bind::Int(n.and_then(|n| i64::try_from(n).ok()));
+        let sent: Vec<String> = STARTED_ANEW
+            .iter()
+            .map(|column| format!("{column} = {}", self.dialect.sent(column)))
+            .collect();
+        let sent = sent.join(", ");
         let insert = Statement::new(format!(
             "INSERT INTO {} (run, step, position, kind, checksum, spec, state, route, \
              target_table, columns, source_rows, before_rows, started_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9, $10, $11, {now}) \
-             ON CONFLICT (run, step) DO UPDATE SET checksum = excluded.checksum, \
-             spec = excluded.spec, state = 'running', route = excluded.route, \
-             target_table = excluded.target_table, columns = excluded.columns, \
-             source_rows = excluded.source_rows, before_rows = excluded.before_rows, \
-             started_at = excluded.started_at, finished_at = NULL, after_rows = NULL, \
-             source_rows_after = NULL",
+             VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9, $10, $11, {}){}",
             self.table("steps"),
-            now = self.dialect.now()
+            self.dialect.now(),
+            self.dialect.or_set("run, step", &format!("{sent}, {NEVER_ENDED}"))
         ))
         .bind(self.run.as_str())
         .bind(record.step.as_str())
@@ -168,14 +182,15 @@ impl Ledger {
     pub async fn totals(&self, session: &mut dyn Session, step: &str) -> Result<Totals> {
         let sums: Vec<String> = ["read_rows", "inserted", "updated", "skipped", "rejected"]
             .iter()
-            .map(|column| format!("CAST(coalesce(sum({column}), 0) AS bigint)"))
+            .map(|column| self.dialect.to_integer(&format!("coalesce(sum({column}), 0)")))
             .collect();
         let ask = Statement::new(format!(
-            "SELECT {}, CAST(coalesce(sum(CASE WHEN gap < seconds THEN gap ELSE seconds END), 0) \
-             * 1000000 AS bigint) FROM (SELECT *, \
-             {at} - lag({at}) OVER (ORDER BY committed_at) AS gap FROM {} \
-             WHERE run = $1 AND step = $2) b",
+            "SELECT {}, {} FROM (SELECT *, {at} - lag({at}) OVER (ORDER BY committed_at) AS gap \
+             FROM {} WHERE run = $1 AND step = $2) b",
             sums.join(", "),
+            self.dialect.to_integer(
+                "coalesce(sum(CASE WHEN gap < seconds THEN gap ELSE seconds END), 0) * 1000000"
+            ),
             self.table("batches"),
             at = self.dialect.epoch("committed_at"),
         ))

@@ -78,30 +78,31 @@ impl Ledger {
         session.begin().await?;
         let ensure = Statement::new(format!(
             "INSERT INTO {lease} (plan, epoch, mode, runner, locked, taken_at) \
-             VALUES ($1, 0, $2, '', 0, {}) ON CONFLICT (plan) DO NOTHING",
-            self.dialect.now()
+             VALUES ($1, 0, $2, '', 0, {}){}",
+            self.dialect.now(),
+            self.dialect.or_keep("plan")
         ))
         .bind(self.plan.as_str())
         .bind(mode);
         session.execute(&ensure).await?;
+        let epoch = seen.map_or(0, |lease| lease.epoch);
         let take = Statement::new(format!(
             "UPDATE {lease} SET epoch = epoch + 1, runner = $1, locked = $2, mode = $3, \
-             taken_at = {} WHERE plan = $4 AND epoch = $5 RETURNING epoch",
+             taken_at = {} WHERE plan = $4 AND epoch = $5",
             self.dialect.now()
         ))
         .bind(self.runner)
         .bind(i64::from(lock))
         .bind(mode)
         .bind(self.plan.as_str())
-        .bind(seen.map_or(0, |lease| lease.epoch));
-        let rows = session.rows(&take).await?;
-        let Some(epoch) = rows.first().and_then(|row| row.first()).map(number) else {
+        .bind(epoch);
+        if session.execute(&take).await? != 1 {
             session.rollback().await;
             return Err(held(&self.plan));
-        };
+        }
         self.beat(session).await?;
         session.commit().await?;
-        self.epoch = epoch;
+        self.epoch = epoch + 1;
         Ok(())
     }
 
@@ -110,9 +111,9 @@ impl Ledger {
         let now = self.dialect.now_millis();
         let beat = Statement::new(format!(
             "INSERT INTO {0} (plan, id, process, beat_at, patience) \
-             VALUES ($1, $2, $3, {now}, $4) \
-             ON CONFLICT (plan, id) DO UPDATE SET beat_at = {now}",
-            self.table("runners")
+             VALUES ($1, $2, $3, {now}, $4){1}",
+            self.table("runners"),
+            self.dialect.or_set("plan, id", &format!("beat_at = {now}"))
         ))
         .bind(self.plan.as_str())
         .bind(self.runner)
@@ -137,13 +138,10 @@ impl Ledger {
     /// Inside a transaction: fails unless this process still owns the plan, and keeps it so
     /// until commit.
     pub async fn guard(&self, session: &mut dyn Session) -> Result<()> {
-        let share = match self.dialect.lock_guard() {
-            "" => "",
-            _ => " FOR SHARE",
-        };
         let ask = Statement::new(format!(
-            "SELECT epoch FROM {} WHERE plan = $1{share}",
-            self.table("lease")
+            "SELECT epoch FROM {} WHERE plan = $1{}",
+            self.table("lease"),
+            self.dialect.for_share()
         ))
         .bind(self.plan.as_str());
         let rows = session.rows(&ask).await?;

@@ -15,6 +15,9 @@ use crate::error::Result;
 use crate::sql::{Dialect, Statement};
 use crate::value::{Row, Value};
 
+/// The table that is made last: where it is, the ledger is complete.
+const LAST_TABLE: &str = "runs";
+
 /// The ledger of one plan, as seen by one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
@@ -72,12 +75,12 @@ pub fn unsigned(value: &Value) -> u64 {
 impl Ledger {
     /// The quoted name of one of our tables.
     pub fn table(&self, name: &str) -> String {
-        self.dialect.ledger(name).sql()
+        self.dialect.ledger(name).sql(self.dialect)
     }
 
     /// Whether the ledger is there at all.
     pub async fn exists(session: &mut dyn Session) -> Result<bool> {
-        Ledger::has(session, "runs").await
+        Ledger::has(session, LAST_TABLE).await
     }
 
     /// Whether the ledger has this table: some came later.

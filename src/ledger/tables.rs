@@ -1,6 +1,6 @@
 //! The documented schema of the ledger, for each dialect.
 
-use super::Ledger;
+use super::{LAST_TABLE, Ledger};
 use crate::db::Session;
 use crate::error::{Error, Result};
 use crate::sql::{Dialect, Flavor, Statement};
@@ -8,7 +8,8 @@ use crate::sql::{Dialect, Flavor, Statement};
 /// Version of this schema; an older tool refuses a newer ledger and the other way round.
 pub const FORMAT: i64 = 2;
 
-/// One column: name, type letter (i integer, t text, b bytes, f float), suffix.
+/// One column: name, type letter (i integer, n name, k row key, t text, b bytes, f float), suffix.
+/// Names and row keys stand in primary keys; only row keys may be of any length.
 type ColumnSpec = (&'static str, char, &'static str);
 
 /// One table: name, columns, primary key.
@@ -20,7 +21,7 @@ const TABLES: &[TableSpec] = &[
     (
         "lease",
         &[
-            ("plan", 't', "NOT NULL"),
+            ("plan", 'n', "NOT NULL"),
             ("epoch", 'i', "NOT NULL"),
             ("mode", 't', "NOT NULL"),
             ("runner", 't', "NOT NULL"),
@@ -32,8 +33,8 @@ const TABLES: &[TableSpec] = &[
     (
         "runners",
         &[
-            ("plan", 't', "NOT NULL"),
-            ("id", 't', "NOT NULL"),
+            ("plan", 'n', "NOT NULL"),
+            ("id", 'n', "NOT NULL"),
             ("process", 't', "NOT NULL"),
             ("beat_at", 'i', "NOT NULL"),
             ("patience", 'i', "NOT NULL"),
@@ -43,8 +44,8 @@ const TABLES: &[TableSpec] = &[
     (
         "runs",
         &[
-            ("id", 't', "NOT NULL"),
-            ("plan", 't', "NOT NULL"),
+            ("id", 'n', "NOT NULL"),
+            ("plan", 'n', "NOT NULL"),
             ("state", 't', "NOT NULL"),
             ("source", 't', "NOT NULL"),
             ("target", 't', "NOT NULL"),
@@ -59,8 +60,8 @@ const TABLES: &[TableSpec] = &[
     (
         "steps",
         &[
-            ("run", 't', "NOT NULL"),
-            ("step", 't', "NOT NULL"),
+            ("run", 'n', "NOT NULL"),
+            ("step", 'n', "NOT NULL"),
             ("position", 'i', "NOT NULL"),
             ("kind", 't', "NOT NULL"),
             ("checksum", 't', "NOT NULL"),
@@ -82,8 +83,8 @@ const TABLES: &[TableSpec] = &[
     (
         "chunks",
         &[
-            ("run", 't', "NOT NULL"),
-            ("step", 't', "NOT NULL"),
+            ("run", 'n', "NOT NULL"),
+            ("step", 'n', "NOT NULL"),
             ("chunk", 'i', "NOT NULL"),
             ("kind", 't', "NOT NULL"),
             ("lo", 't', ""),
@@ -101,8 +102,8 @@ const TABLES: &[TableSpec] = &[
     (
         "batches",
         &[
-            ("run", 't', "NOT NULL"),
-            ("step", 't', "NOT NULL"),
+            ("run", 'n', "NOT NULL"),
+            ("step", 'n', "NOT NULL"),
             ("chunk", 'i', "NOT NULL"),
             ("seq", 'i', "NOT NULL"),
             ("after_key", 't', ""),
@@ -124,8 +125,8 @@ const TABLES: &[TableSpec] = &[
     (
         "rejects",
         &[
-            ("run", 't', "NOT NULL"),
-            ("step", 't', "NOT NULL"),
+            ("run", 'n', "NOT NULL"),
+            ("step", 'n', "NOT NULL"),
             ("chunk", 'i', "NOT NULL"),
             ("seq", 'i', "NOT NULL"),
             ("number", 'i', "NOT NULL"),
@@ -141,9 +142,9 @@ const TABLES: &[TableSpec] = &[
     (
         "moved",
         &[
-            ("run", 't', "NOT NULL"),
-            ("step", 't', "NOT NULL"),
-            ("source_key", 't', "NOT NULL"),
+            ("run", 'n', "NOT NULL"),
+            ("step", 'n', "NOT NULL"),
+            ("source_key", 'k', "NOT NULL"),
             ("target_key", 't', "NOT NULL"),
             ("chunk", 'i', "NOT NULL"),
             ("seq", 'i', "NOT NULL"),
@@ -153,11 +154,11 @@ const TABLES: &[TableSpec] = &[
     (
         "before_images",
         &[
-            ("run", 't', "NOT NULL"),
-            ("step", 't', "NOT NULL"),
+            ("run", 'n', "NOT NULL"),
+            ("step", 'n', "NOT NULL"),
             ("chunk", 'i', "NOT NULL"),
             ("seq", 'i', "NOT NULL"),
-            ("target_key", 't', "NOT NULL"),
+            ("target_key", 'k', "NOT NULL"),
             ("image", 't', "NOT NULL"),
             ("mark", 'b', ""),
             ("restored_by", 't', ""),
@@ -167,12 +168,12 @@ const TABLES: &[TableSpec] = &[
     (
         "deferred",
         &[
-            ("run", 't', "NOT NULL"),
-            ("step", 't', "NOT NULL"),
+            ("run", 'n', "NOT NULL"),
+            ("step", 'n', "NOT NULL"),
             ("number", 'i', "NOT NULL"),
             ("schema_name", 't', "NOT NULL"),
-            ("table_name", 't', "NOT NULL"),
-            ("index_name", 't', "NOT NULL"),
+            ("table_name", 'n', "NOT NULL"),
+            ("index_name", 'n', "NOT NULL"),
             ("definition", 't', "NOT NULL"),
             ("tablespace", 't', ""),
             ("more", 't', "NOT NULL"),
@@ -183,8 +184,8 @@ const TABLES: &[TableSpec] = &[
     (
         "baseline",
         &[
-            ("run", 't', "NOT NULL"),
-            ("table_name", 't', "NOT NULL"),
+            ("run", 'n', "NOT NULL"),
+            ("table_name", 'n', "NOT NULL"),
             ("row_count", 'i', ""),
             ("protected", 'i', "NOT NULL"),
             ("columns", 't', ""),
@@ -195,8 +196,8 @@ const TABLES: &[TableSpec] = &[
     (
         "baseline_blocks",
         &[
-            ("run", 't', "NOT NULL"),
-            ("table_name", 't', "NOT NULL"),
+            ("run", 'n', "NOT NULL"),
+            ("table_name", 'n', "NOT NULL"),
             ("block", 'i', "NOT NULL"),
             ("last_key", 't', ""),
             ("keys", 't', "NOT NULL"),
@@ -207,7 +208,7 @@ const TABLES: &[TableSpec] = &[
     (
         "events",
         &[
-            ("run", 't', "NOT NULL"),
+            ("run", 'n', "NOT NULL"),
             ("number", 'i', "NOT NULL"),
             ("at", 't', "NOT NULL"),
             ("event", 't', "NOT NULL"),
@@ -217,17 +218,22 @@ const TABLES: &[TableSpec] = &[
     ),
 ];
 
-/// SQL that creates the ledger where it is missing.
+/// SQL that creates the ledger where it is missing. The table that tells that it is there comes
+/// last: where schema changes commit one by one, half a ledger is none.
 pub fn create(dialect: &dyn Dialect) -> String {
     let mut sql = String::new();
     if dialect.flavor() == Flavor::Postgres {
         sql.push_str("CREATE SCHEMA IF NOT EXISTS tablelift;\n");
     }
-    sql.push_str(&create_tables(dialect, TABLES.iter()));
+    let is_last = |spec: &&TableSpec| spec.0 == LAST_TABLE;
+    sql.push_str(&create_tables(dialect, TABLES.iter().filter(|spec| !is_last(spec))));
     sql.push_str(&format!(
-        "INSERT INTO {0} (format) SELECT {FORMAT} WHERE NOT EXISTS (SELECT 1 FROM {0});\n",
-        dialect.ledger("meta").sql()
+        "INSERT INTO {0} (format) SELECT n FROM (SELECT {FORMAT} AS n) one \
+         WHERE NOT EXISTS (SELECT 1 FROM {0}){1};\n",
+        dialect.ledger("meta").sql(dialect),
+        dialect.or_keep("format")
     ));
+    sql.push_str(&create_tables(dialect, TABLES.iter().filter(is_last)));
     sql
 }
 
@@ -235,22 +241,26 @@ fn create_tables<'a>(dialect: &dyn Dialect, tables: impl Iterator<Item = &'a Tab
     let types = dialect.ledger_types();
     let mut sql = String::new();
     for (name, columns, key) in tables {
-        let columns: Vec<String> = columns
+        let definitions: Vec<String> = columns
             .iter()
             .map(|(column, letter, suffix)| {
                 let ty = match letter {
                     'i' => types.int,
+                    'n' => types.name,
                     'b' => types.bytes,
                     'f' => types.float,
                     _ => types.text,
                 };
-                format!("{column} {ty} {suffix}")
+                format!("{} {ty} {suffix}", dialect.quote(column))
             })
             .collect();
+        let row_key = columns.iter().find(|(_, letter, _)| *letter == 'k').map(|(name, ..)| *name);
         sql.push_str(&format!(
-            "CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({key}));\n",
-            dialect.ledger(name).sql(),
-            columns.join(", ")
+            "CREATE TABLE IF NOT EXISTS {} ({}, {}){};\n",
+            dialect.ledger(name).sql(dialect),
+            definitions.join(", "),
+            dialect.ledger_key(key, row_key),
+            types.table,
         ));
     }
     sql
@@ -260,7 +270,10 @@ fn create_tables<'a>(dialect: &dyn Dialect, tables: impl Iterator<Item = &'a Tab
 pub async fn install(session: &mut dyn Session) -> Result<()> {
     if !Ledger::exists(session).await? {
         let sql = create(session.dialect());
-        session.begin().await?;
+        let in_transaction = !session.dialect().ddl_commits();
+        if in_transaction {
+            session.begin().await?;
+        }
         if let Err(mut error) = session.script(&sql).await {
             session.rollback().await;
             error.message = format!("can't create the ledger in the target: {}", error.message);
@@ -270,9 +283,11 @@ pub async fn install(session: &mut dyn Session) -> Result<()> {
                  `tablelift` and grants it to the role.",
             ));
         }
-        session.commit().await?;
+        if in_transaction {
+            session.commit().await?;
+        }
     }
-    let meta = session.dialect().ledger("meta").sql();
+    let meta = session.dialect().ledger("meta").sql(session.dialect());
     let ask = Statement::new(format!("SELECT format FROM {meta}"));
     let format = super::number(&crate::db::scalar(session, &ask).await?);
     if format != FORMAT {

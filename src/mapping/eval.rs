@@ -1,6 +1,6 @@
 //! A bound mapping on one row: the reader that does not need SQL.
 
-use super::bind::{BoundColumn, BoundMapping, BoundRule, Form};
+use super::bind::{BoundColumn, BoundMapping, BoundRule, Form, InputSource};
 use super::{Missing, cast};
 use crate::sql::Kind;
 use crate::value::{Value, write_json_string};
@@ -137,6 +137,12 @@ impl Reader<'_> {
                 let value = self.raw(*which)?.clone();
                 if input.form == Form::Json {
                     return Ok(value);
+                }
+                // A child without a JSON form has left a mark in the document.
+                if matches!(input.source, InputSource::Children(_))
+                    && matches!(&value, Value::Json(text) if cast::json::scan(text).is_none())
+                {
+                    return Err(Halt::Reject("children: a value has no JSON form".to_owned()));
                 }
                 cast::interpret(value, input.kind()).map_err(Halt::Reject)
             }

@@ -245,17 +245,15 @@ impl Resolver<'_> {
 
     /// Refuses what no driver here understands, without repeating the URL.
     fn known_scheme(&self, url: &str, place: Span, end: &str) {
-        let known = ["postgres://", "postgresql://", "sqlite:"];
+        let known = ["postgres://", "postgresql://", "mysql://", "mariadb://", "sqlite:"];
         if known.iter().any(|scheme| url.starts_with(scheme)) {
             return;
         }
-        let (message, help) = if url.starts_with("mysql:") || url.starts_with("mariadb:") {
-            ("MySQL and MariaDB are not supported yet".to_owned(), None)
-        } else if url.contains("host=") || url.contains("dbname=") {
+        let (message, help) = if url.contains("host=") || url.contains("dbname=") {
             let help = "write postgres://user:password@host:5432/database".to_owned();
             (format!("the {end}'s url is a list of keywords, not a URL"), Some(help))
         } else {
-            let help = "write postgres://…, or sqlite:PATH".to_owned();
+            let help = "write postgres://…, mysql://… or sqlite:PATH".to_owned();
             (format!("the {end}'s url has an unknown scheme"), Some(help))
         };
         self.findings.error(place, message, help);

@@ -26,13 +26,13 @@ pub fn json_schema() -> Value {
             "vars": { "type": "object", "additionalProperties": { "type": "string" },
                 "description": "Names for use as ${name} in url." },
             "source": object(json!({
-                "url": text("postgres://… or sqlite:PATH; ${VAR} and ${VAR:-default} are filled in."),
+                "url": text("postgres://…, mysql://… or sqlite:PATH; ${VAR} and ${VAR:-default} are filled in."),
                 "schema": text("Schema to look in."),
                 "consistency": { "enum": ["batch", "snapshot"],
                     "description": "batch: each batch sees the newest commits. snapshot: all workers see one moment (PostgreSQL)." },
             }), &[]),
             "target": object(json!({
-                "url": text("postgres://… or sqlite:PATH; ${VAR} and ${VAR:-default} are filled in."),
+                "url": text("postgres://…, mysql://… or sqlite:PATH; ${VAR} and ${VAR:-default} are filled in."),
                 "schema": text("Schema to look in."),
             }), &[]),
             "defaults": object(options(), &[]),

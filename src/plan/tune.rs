@@ -39,11 +39,26 @@ pub fn read(reader: &mut Reader<'_, '_>) -> Tune {
 
 /// Refuses what the target has not.
 pub fn fits(steps: &[Step], target: Option<&Endpoint>, lines: &Lines, findings: &Findings) {
-    if !target.is_some_and(|target| target.url.starts_with("sqlite:")) {
+    let is = |schemes: &[&str]| {
+        target.is_some_and(|target| schemes.iter().any(|scheme| target.url.starts_with(scheme)))
+    };
+    let mysql = is(&["mysql:", "mariadb:"]);
+    if !mysql && !is(&["sqlite:"]) {
         return;
     }
+    for step in steps.iter().filter(|step| mysql && step.options.tune.defer_indexes) {
+        findings.error(
+            lines.span(step.line),
+            "`defer_indexes` needs a PostgreSQL or SQLite target",
+            Some(
+                "leave it out: MySQL commits a dropped index by itself, so that one could be \
+                  lost without a note"
+                    .to_owned(),
+            ),
+        );
+    }
     for step in steps.iter().filter(|step| !step.options.tune.synchronous_commit) {
-        let help = "leave it out: SQLite has no such setting for one transaction".to_owned();
+        let help = "leave it out: the target has no such setting for one transaction".to_owned();
         findings.error(
             lines.span(step.line),
             "`synchronous_commit` needs a PostgreSQL target",

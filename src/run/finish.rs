@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::start::{self, Started};
 use super::{Outcome, Runner, TableCounts, rollback};
-use crate::db::{Access, Session, count};
+use crate::db::{Access, Session, count_table};
 use crate::engine::retry::Retries;
 use crate::error::{Error, Kind, Result};
 use crate::event::{StepFigures, What};
@@ -88,7 +88,7 @@ async fn counts_hold(
         let now = match just_now.filter(|(name, _)| name == table) {
             Some((_, rows)) => rows,
             None => match session.table(&TableName::bare(table)).await? {
-                Some(found) => count(session, &found.name.sql()).await?,
+                Some(found) => count_table(session, &found.name).await?,
                 None => continue,
             },
         };
@@ -320,7 +320,7 @@ pub async fn table_counts(started: &mut Started) -> Result<Vec<TableCounts>> {
         let after = match counted.get(&table) {
             Some(rows) => Some(*rows),
             None => match session.table(&TableName::bare(table.as_str())).await? {
-                Some(found) => Some(count(session, &found.name.sql()).await?),
+                Some(found) => Some(count_table(session, &found.name).await?),
                 None => None,
             },
         };

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::db::indexes::{self, Secondary};
-use crate::db::{Access, Database, Session, count};
+use crate::db::{Access, Database, Session, count, count_table};
 use crate::engine::chunker::{Size, size};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Plan, Step, StepKind};
 use crate::sql::{Table, TableName};
 use crate::steps::bind::{self, Bound, Ends};
+use crate::steps::sql::statements;
 use crate::steps::tune;
 
 use super::{Finding, Level};
@@ -132,6 +133,7 @@ pub async fn look(plan: &Plan, databases: &Databases, skip: &HashSet<String>) ->
     }
     let (joint, attached) = Ends::relation(&databases.source, &databases.target);
     let mut unsettled = Unsettled::default();
+    let dialect = databases.target.flavor().dialect();
     for (position, step) in plan.steps.iter().enumerate() {
         if skip.contains(&step.name) {
             // It may be half done: what it leaves in its table is known only when it ends.
@@ -140,8 +142,8 @@ pub async fn look(plan: &Plan, databases: &Databases, skip: &HashSet<String>) ->
         }
         let subject = format!("step {}", step.name);
         if let StepKind::Sql(sql) = &step.kind {
-            if !sql.transaction || !is_schema_only(&sql.sql) {
-                // It may write to any table.
+            if dialect.ddl_commits() || !sql.transaction || !is_schema_only(&sql.sql) {
+                // It may write to any table, or make it.
                 unsettled.everything = true;
                 report.add(Level::Ok, &subject, "sql: not tried here".to_owned(), Some(step.line));
                 continue;
@@ -158,6 +160,12 @@ pub async fn look(plan: &Plan, databases: &Databases, skip: &HashSet<String>) ->
         }
         let mut ends = Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
         match bind::step(plan, step, &mut ends).await {
+            Err(errors) if dialect.ddl_commits() && unsettled.everything => {
+                for error in errors {
+                    let message = format!("not looked at before an earlier sql step ran: {error}");
+                    report.add(Level::Warning, &subject, message, Some(step.line));
+                }
+            }
             Err(errors) => {
                 let broken = errors.iter().any(|error| error.code.is_some());
                 for error in &errors {
@@ -190,7 +198,7 @@ impl Unsettled {
     async fn add_table(&mut self, target: &mut dyn Session, name: Option<&str>) {
         let Some(name) = name else { return };
         if let Ok(Some(table)) = target.table(&TableName::bare(name)).await {
-            self.tables.insert(table.name.sql());
+            self.tables.insert(table.name.sql(target.dialect()));
         }
     }
 
@@ -240,7 +248,7 @@ async fn counts(
             size(ends.source, &bound.job.source, plan.steps[position].expect.source.is_some()).await
         }
     };
-    let into = bound.job.target.name.sql();
+    let into = bound.job.target.name.sql(ends.target.dialect());
     let before = count(ends.target, &into).await;
     let settled = !unsettled.has(&into);
     let source_settled = !ends.joint || ends.attached || !unsettled.reads(&bound.job.source.from);
@@ -337,7 +345,7 @@ async fn protected(plan: &Plan, target: &mut dyn Session, report: &mut Report, f
             let error = Error::invalid(format!("`except` names no column: `{column}`"));
             report.add_error(&subject, &error, Some(protect.line));
         }
-        match count(target, &table.name.sql()).await {
+        match count_table(target, &table.name).await {
             Err(error) => report.add_error(&subject, &error, Some(protect.line)),
             Ok(rows) => match protect.rows.filter(|expected| fresh && *expected != rows) {
                 Some(expected) => report.differs(
@@ -355,17 +363,10 @@ async fn protected(plan: &Plan, target: &mut dyn Session, report: &mut Report, f
 
 /// Every statement begins with a word of schema change: safe and quick to try.
 fn is_schema_only(sql: &str) -> bool {
-    let without_comments: String = sql
-        .lines()
-        .map(|line| line.split("--").next().unwrap_or_default())
-        .collect::<Vec<_>>()
-        .join("\n");
-    without_comments.split(';').map(str::trim).filter(|statement| !statement.is_empty()).all(
-        |statement| {
-            let word = statement.split_whitespace().next().unwrap_or_default();
-            ["ALTER", "CREATE", "DROP", "COMMENT"].iter().any(|ddl| word.eq_ignore_ascii_case(ddl))
-        },
-    )
+    statements(sql).iter().all(|statement| {
+        let word = statement.split_whitespace().next().unwrap_or_default();
+        ["ALTER", "CREATE", "DROP", "COMMENT"].iter().any(|ddl| word.eq_ignore_ascii_case(ddl))
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use crate::key::{Key, KeyPart, KeyRange};
 use crate::ledger::history::{BatchRecord, StepRecord};
 use crate::plan::StepKind;
 use crate::sql::keyset::KeyColumns;
-use crate::sql::{Bind, Column, Flavor, Kind, Statement, Table, TableName, quote};
+use crate::sql::postgres::POSTGRES;
+use crate::sql::{Bind, Column, Dialect, Flavor, Kind, Statement, Table, TableName};
+use crate::steps::sql::in_transaction;
 use crate::steps::{StepContext, tune};
 use crate::value::Value;
 
@@ -73,11 +75,12 @@ async fn sql(context: &StepContext, record: &StepRecord) -> Result<Undone> {
     });
     let mut session = session(context, &record.step).await?;
     let session = session.as_mut();
-    let Some((undo, transaction)) = undo else {
+    let Some((undo, allowed)) = undo else {
         context.ledger.set_step(session, &record.step, "rolled back", None, None).await?;
         let note = "it has no `undo`; what it did stays".to_owned();
         return Ok(Undone { note: Some(note), ..Undone::default() });
     };
+    let transaction = in_transaction(&undo, allowed, session.dialect());
     if transaction {
         session.begin().await?;
         context.ledger.guard(session).await?;
@@ -188,15 +191,17 @@ impl Undo<'_> {
         for image in &images {
             let unchanged = match dialect.flavor() {
                 Flavor::Postgres => self.as_written(batch),
-                Flavor::Sqlite => format!("{} = $1", dialect.digest("t", &self.marks.digest)),
+                Flavor::Sqlite | Flavor::Mysql => {
+                    format!("{} = $1", dialect.digest("t", &self.table, &self.marks.digest))
+                }
             };
             let mut ask = Statement::new(format!(
                 "SELECT count(*) FROM {} t WHERE {} AND {unchanged}",
-                self.table.name.sql(),
+                self.table.name.sql(session.dialect()),
                 key.equals(dialect, "t", &image.key),
             ));
             ask = match dialect.flavor() {
-                Flavor::Sqlite => ask.bind(image.mark.clone()),
+                Flavor::Sqlite | Flavor::Mysql => ask.bind(image.mark.clone()),
                 Flavor::Postgres => self.bind_as_written(ask),
             };
             if crate::ledger::unsigned(&crate::db::scalar(session, &ask).await?) == 1 {
@@ -229,7 +234,7 @@ impl Undo<'_> {
     async fn delete(&self, session: &mut dyn Session, batch: &BatchRecord) -> Result<u64> {
         match session.dialect().flavor() {
             Flavor::Postgres => self.delete_by_transaction(session, batch).await,
-            Flavor::Sqlite => self.delete_by_digest(session, batch).await,
+            Flavor::Sqlite | Flavor::Mysql => self.delete_by_digest(session, batch).await,
         }
     }
 
@@ -242,7 +247,10 @@ impl Undo<'_> {
         let ours = self.as_written(batch);
         let mut deleted = 0;
         for place in self.places(session, batch).await? {
-            let text = format!("DELETE FROM {} t WHERE {place} AND {ours}", self.table.name.sql());
+            let text = format!(
+                "DELETE FROM {} t WHERE {place} AND {ours}",
+                self.table.name.sql(session.dialect())
+            );
             deleted += session.execute(&self.bind_as_written(Statement::new(text))).await?;
         }
         Ok(deleted)
@@ -259,7 +267,7 @@ impl Undo<'_> {
             return format!("t.xmin::text IN ({ours})");
         }
         let key: Vec<String> =
-            self.marks.key.iter().map(|name| format!("t.{}::text", quote(name))).collect();
+            self.marks.key.iter().map(|name| format!("t.{}::text", POSTGRES.quote(name))).collect();
         format!(
             "(t.xmin::text IN ({ours}) OR EXISTS (SELECT 1 FROM {} b \
              JOIN {} st ON st.run = b.run AND st.step = b.step \
@@ -279,7 +287,7 @@ impl Undo<'_> {
         statement.bind(self.context.ledger.run.as_str()).bind(self.record.target_table.clone())
     }
 
-    /// SQLite: the row's digest is the one that was kept when it was written.
+    /// Elsewhere: the row's digest is the one that was kept when it was written.
     async fn delete_by_digest(
         &self,
         session: &mut dyn Session,
@@ -289,18 +297,9 @@ impl Undo<'_> {
         for digest in batch.digests.chunks_exact(16) {
             *kept.entry(digest.to_vec()).or_insert(0) += 1;
         }
-        let digest = session.dialect().digest("t", &self.marks.digest);
-        // Every rowid table has one; tables without rowid have a primary key.
-        let (id, equals) = if self.marks.key.is_empty() {
-            ("t.rowid".to_owned(), vec!["rowid".to_owned()])
-        } else {
-            let list: Vec<String> =
-                self.marks.key.iter().map(|name| format!("t.{}", quote(name))).collect();
-            (list.join(", "), self.marks.key.iter().map(|name| quote(name)).collect())
-        };
-        let conditions: Vec<String> =
-            equals.iter().enumerate().map(|(at, name)| format!("{name} IS ${}", at + 1)).collect();
-        let table = self.table.name.sql();
+        let digest = session.dialect().digest("t", &self.table, &self.marks.digest);
+        let table = self.table.name.sql(session.dialect());
+        let id = self.row_id(session.dialect());
         let mut deleted = 0;
         for place in self.places(session, batch).await? {
             let find = format!("SELECT {digest}, {id} FROM {table} t WHERE {place}");
@@ -312,17 +311,64 @@ impl Undo<'_> {
                     continue;
                 };
                 *left -= 1;
-                let mut delete = Statement::new(format!(
-                    "DELETE FROM {table} WHERE {}",
-                    conditions.join(" AND ")
-                ));
-                for value in &row[1..] {
-                    delete = delete.bind(bind_of(value));
-                }
-                deleted += session.execute(&delete).await?;
+                deleted += session.execute(&self.delete_row(session.dialect(), &row)).await?;
             }
         }
         Ok(deleted)
+    }
+
+    /// What tells one row from all others. Every rowid table of SQLite has one; tables without
+    /// rowid have a primary key. In MySQL, rows without a key that look alike are alike.
+    fn row_id(&self, dialect: &dyn Dialect) -> String {
+        let key = self.key_columns();
+        match (dialect.flavor(), key.0.is_empty()) {
+            (Flavor::Mysql, true) => "NULL".to_owned(),
+            (_, true) => "t.rowid".to_owned(),
+            (_, false) => dialect.key_list("t", &key.0),
+        }
+    }
+
+    /// Deletes a row that was found: its digest, then what tells it from all others.
+    fn delete_row(&self, dialect: &dyn Dialect, row: &[Value]) -> Statement {
+        let table = self.table.name.sql(dialect);
+        let alias = dialect.quote(&self.table.name.name);
+        let key = self.key_columns();
+        if dialect.flavor() == Flavor::Mysql {
+            if key.0.is_empty() {
+                let digest = dialect.digest(&alias, &self.table, &self.marks.digest);
+                let delete = format!("DELETE FROM {table} WHERE {digest} = $1 LIMIT 1");
+                return Statement::new(delete).bind(bind_of(&row[0]));
+            }
+            let conditions: Vec<String> = key
+                .0
+                .iter()
+                .zip(&row[1..])
+                .map(|(column, value)| match dialect.key_part(value) {
+                    Some(part) => format!(
+                        "{} = {}",
+                        dialect.key_order(&alias, column),
+                        dialect.literal(&part, column)
+                    ),
+                    None => format!("{} IS NULL", dialect.quote(&column.name)),
+                })
+                .collect();
+            return Statement::new(format!(
+                "DELETE FROM {table} WHERE {}",
+                conditions.join(" AND ")
+            ));
+        }
+        let names: Vec<String> = match self.marks.key.as_slice() {
+            [] => vec!["rowid".to_owned()],
+            key => key.iter().map(|name| dialect.quote(name)).collect(),
+        };
+        let conditions: Vec<String> =
+            names.iter().enumerate().map(|(at, name)| format!("{name} IS ${}", at + 1)).collect();
+        let mut delete =
+            Statement::new(format!("DELETE FROM {table} WHERE {}", conditions.join(" AND ")));
+        for value in &row[1..] {
+            delete = delete.bind(bind_of(value));
+        }
+        delete
     }
 
     /// Conditions that together hold every row of the batch.

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::preflight::{self, Databases};
 use super::seat::{self, Seat};
 use super::{Runner, Settings};
-use crate::db::{Access, Database, Session, count};
+use crate::db::{Access, Database, Session, count_table};
 use crate::error::{Error, Result};
 use crate::event::{Emitter, What};
 use crate::ledger::history::StepRecord;
@@ -190,10 +190,7 @@ pub fn ledger(runner: &Runner, target: &Database) -> Ledger {
 /// The same, for commands that only look.
 pub fn ledger_of(plan: &Plan, target: &Database, patience: Duration) -> Ledger {
     Ledger {
-        dialect: match target.flavor() {
-            Flavor::Postgres => &crate::sql::postgres::POSTGRES,
-            Flavor::Sqlite => &crate::sql::sqlite::SQLITE,
-        },
+        dialect: target.flavor().dialect(),
         plan: plan.name.clone(),
         run: String::new(),
         epoch: 0,
@@ -346,6 +343,10 @@ async fn baseline(
         // One moment for all counts and digests.
         Flavor::Postgres => session.script("BEGIN ISOLATION LEVEL REPEATABLE READ").await?,
         Flavor::Sqlite => session.begin().await?,
+        Flavor::Mysql => {
+            session.script("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+            session.begin().await?;
+        }
     }
     ledger.guard(session).await?;
     ledger.start_run(session, &identities.0, &identities.1, &checksum).await?;
@@ -392,7 +393,7 @@ async fn take_baseline(plan: &Plan, ledger: &Ledger, session: &mut dyn Session) 
         .collect();
     for table in written {
         let rows = match session.table(&TableName::bare(table)).await? {
-            Some(found) => Some(count(session, &found.name.sql()).await?),
+            Some(found) => Some(count_table(session, &found.name).await?),
             None => None,
         };
         protect::store_table(session, ledger, table, rows, false, &[]).await?;
@@ -410,7 +411,7 @@ async fn snapshot(
     }
     if source.flavor() != Flavor::Postgres {
         return Err(Error::invalid("consistency = \"snapshot\" needs a PostgreSQL source")
-            .hint("Leave it out: for SQLite, stop the application's writes instead."));
+            .hint("Leave it out, and stop the application's writes instead."));
     }
     let mut session = source.session(Access::Read, &format!("{}/snapshot", plan.name)).await?;
     session.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;

@@ -1,6 +1,6 @@
 //! Reading in key order without OFFSET: conditions and orders over the columns of a key.
 
-use super::{Column, Dialect, quote};
+use super::{Column, Dialect};
 use crate::key::{Key, KeyRange};
 
 /// The key that a step reads by, in the source's own order.
@@ -13,18 +13,23 @@ impl KeyColumns {
         self.0.iter().map(|column| column.name.clone()).collect()
     }
 
-    /// `alias."a", alias."b"`.
-    pub fn list(&self, alias: &str) -> String {
-        let list: Vec<String> =
-            self.0.iter().map(|column| format!("{alias}.{}", quote(&column.name))).collect();
-        list.join(", ")
+    /// `alias."a", alias."b"`: the columns themselves.
+    pub fn columns(&self, dialect: &dyn Dialect, alias: &str) -> String {
+        self.each(|column| format!("{alias}.{}", dialect.quote(&column.name)))
     }
 
-    /// `alias."a" DESC, alias."b" DESC`: the highest key first.
-    pub fn descending(&self, alias: &str) -> String {
-        let list: Vec<String> =
-            self.0.iter().map(|column| format!("{alias}.{} DESC", quote(&column.name))).collect();
-        list.join(", ")
+    /// What rows are ordered by, the lowest key first.
+    pub fn ascending(&self, dialect: &dyn Dialect, alias: &str) -> String {
+        self.each(|column| dialect.key_order(alias, column))
+    }
+
+    /// What rows are ordered by, the highest key first.
+    pub fn descending(&self, dialect: &dyn Dialect, alias: &str) -> String {
+        self.each(|column| format!("{} DESC", dialect.key_order(alias, column)))
+    }
+
+    fn each(&self, text: impl Fn(&Column) -> String) -> String {
+        self.0.iter().map(text).collect::<Vec<_>>().join(", ")
     }
 
     /// The condition that a row's key lies in `range`; `TRUE`-like when unbounded.
@@ -41,12 +46,14 @@ impl KeyColumns {
 
     /// `(a, b) > (x, y)`, in the database's own order.
     fn compare(&self, dialect: &dyn Dialect, alias: &str, operator: &str, key: &Key) -> String {
+        let columns: Vec<String> =
+            self.0.iter().map(|column| dialect.key_order(alias, column)).collect();
         let values: Vec<String> =
             self.0.iter().zip(&key.0).map(|(column, part)| dialect.literal(part, column)).collect();
-        if values.len() == 1 {
-            return format!("{} {operator} {}", self.list(alias), values[0]);
+        match (columns.as_slice(), values.as_slice()) {
+            ([column], [value]) => format!("{column} {operator} {value}"),
+            _ => dialect.compare_rows(&columns, operator, &values),
         }
-        format!("({}) {operator} ({})", self.list(alias), values.join(", "))
     }
 
     /// The condition that a row's key is `key`.
@@ -56,25 +63,26 @@ impl KeyColumns {
             .iter()
             .zip(&key.0)
             .map(|(column, part)| {
-                format!("{alias}.{} = {}", quote(&column.name), dialect.literal(part, column))
+                let name = dialect.key_order(alias, column);
+                format!("{name} = {}", dialect.literal(part, column))
             })
             .collect();
         parts.join(" AND ")
     }
 
     /// Some part of the key is NULL; such rows are read apart, because no range holds them.
-    pub fn any_null(&self, alias: &str) -> Option<String> {
+    pub fn any_null(&self, dialect: &dyn Dialect, alias: &str) -> Option<String> {
         let parts: Vec<String> = self
             .0
             .iter()
             .filter(|column| !column.not_null)
-            .map(|column| format!("{alias}.{} IS NULL", quote(&column.name)))
+            .map(|column| format!("{alias}.{} IS NULL", dialect.quote(&column.name)))
             .collect();
         (!parts.is_empty()).then(|| format!("({})", parts.join(" OR ")))
     }
 
     /// No part of the key is NULL; empty when the columns say so themselves.
-    pub fn no_null(&self, alias: &str) -> Option<String> {
-        self.any_null(alias).map(|condition| format!("NOT {condition}"))
+    pub fn no_null(&self, dialect: &dyn Dialect, alias: &str) -> Option<String> {
+        self.any_null(dialect, alias).map(|condition| format!("NOT {condition}"))
     }
 }

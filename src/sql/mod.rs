@@ -1,47 +1,25 @@
 //! Text of SQL: identifiers, statements, dialects, key ranges. Pure, no I/O.
 //!
-//! Nothing else in the project makes SQL text out of a name: [`Ident`] quotes, and values are
-//! bound or go through [`Dialect::literal`].
+//! Nothing else in the project makes SQL text out of a name: [`Dialect::quote`] quotes, and
+//! values are bound or go through [`Dialect::literal`].
 
 pub mod dialect;
 pub mod keyset;
+pub mod mysql;
 pub mod postgres;
 pub mod sqlite;
 pub mod table;
 
-use std::fmt;
-
 pub use dialect::{Dialect, Flavor};
 pub use table::{Affinity, Column, ColumnType, Kind, Table, TableName};
 
-/// A name, quoted whenever it is written. Double quotes work in PostgreSQL and in SQLite.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Ident(String);
-
-impl Ident {
-    /// Wraps a name as it stands in the catalog.
-    pub fn new(name: impl Into<String>) -> Self {
-        Ident(name.into())
-    }
-
-    /// The bare name.
-    pub fn name(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Ident {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.replace('"', "\"\""))
-    }
-}
-
-/// Quotes a name: short for `Ident::new(name).to_string()`.
+/// Quotes a name for PostgreSQL and SQLite, inside what is theirs alone; [`Dialect::quote`]
+/// knows all databases.
 pub fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A list of quoted names, separated by commas.
+/// A list of names, quoted so and separated by commas.
 pub fn quote_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(quote).collect::<Vec<_>>().join(", ")
 }
@@ -116,11 +94,12 @@ impl Statement {
 
 #[cfg(test)]
 mod tests {
+    use super::mysql::MYSQL;
     use super::*;
 
     #[test]
     fn a_hostile_name_is_just_a_name() {
         assert_eq!(quote("a\"; drop table b; --"), "\"a\"\"; drop table b; --\"");
-        assert_eq!(Ident::new("x").to_string(), "\"x\"");
+        assert_eq!(MYSQL.quote("a`b\"; drop table b"), "`a``b\"; drop table b`");
     }
 }

@@ -1,8 +1,9 @@
 //! PostgreSQL's SQL.
 
 use super::dialect::{Dialect, Flavor, LedgerTypes};
-use super::{Column, TableName, quote};
+use super::{Column, Table, TableName, quote};
 use crate::key::KeyPart;
+use crate::value::Value;
 
 /// The one value of this dialect.
 pub static POSTGRES: Postgres = Postgres;
@@ -14,6 +15,10 @@ pub struct Postgres;
 impl Dialect for Postgres {
     fn flavor(&self) -> Flavor {
         Flavor::Postgres
+    }
+
+    fn key_part(&self, value: &Value) -> Option<KeyPart> {
+        KeyPart::from_postgres(value)
     }
 
     fn literal(&self, part: &KeyPart, column: &Column) -> String {
@@ -43,15 +48,15 @@ impl Dialect for Postgres {
         format!("extract(epoch FROM {column}::timestamptz)::float8")
     }
 
-    fn lock_guard(&self) -> &'static str {
-        " FOR SHARE OF l FOR UPDATE OF c"
+    fn for_share(&self) -> &'static str {
+        " FOR SHARE"
     }
 
     fn for_update(&self) -> &'static str {
         " FOR UPDATE"
     }
 
-    fn digest(&self, alias: &str, columns: &[String]) -> String {
+    fn digest(&self, alias: &str, _table: &Table, columns: &[String]) -> String {
         let list: Vec<String> =
             columns.iter().map(|column| format!("{alias}.{}", quote(column))).collect();
         format!(
@@ -60,13 +65,20 @@ impl Dialect for Postgres {
         )
     }
 
-    fn key_list(&self, alias: &str, columns: &[String]) -> String {
+    fn key_list(&self, alias: &str, columns: &[Column]) -> String {
         let list: Vec<String> =
-            columns.iter().map(|column| format!("{alias}.{}::text", quote(column))).collect();
+            columns.iter().map(|column| format!("{alias}.{}::text", quote(&column.name))).collect();
         list.join(", ")
     }
 
     fn ledger_types(&self) -> LedgerTypes {
-        LedgerTypes { int: "bigint", text: "text", bytes: "bytea", float: "double precision" }
+        LedgerTypes {
+            int: "bigint",
+            name: "text",
+            text: "text",
+            bytes: "bytea",
+            float: "double precision",
+            table: "",
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! SQLite's SQL, with the functions that every session registers.
 
 use super::dialect::{Dialect, Flavor, LedgerTypes};
-use super::{Column, TableName, quote};
+use super::{Column, Table, TableName, quote};
 use crate::key::KeyPart;
 
 /// The one value of this dialect.
@@ -52,7 +52,7 @@ impl Dialect for Sqlite {
         format!("(julianday({column}) - 2440587.5) * 86400")
     }
 
-    fn lock_guard(&self) -> &'static str {
+    fn for_share(&self) -> &'static str {
         ""
     }
 
@@ -60,7 +60,7 @@ impl Dialect for Sqlite {
         ""
     }
 
-    fn digest(&self, alias: &str, columns: &[String]) -> String {
+    fn digest(&self, alias: &str, _table: &Table, columns: &[String]) -> String {
         let list: Vec<String> =
             columns.iter().map(|column| format!("{alias}.{}", quote(column))).collect();
         if list.len() <= DIGEST_ARGUMENTS {
@@ -73,14 +73,21 @@ impl Dialect for Sqlite {
         format!("tl_digest({})", parts.join(", "))
     }
 
-    fn key_list(&self, alias: &str, columns: &[String]) -> String {
+    fn key_list(&self, alias: &str, columns: &[Column]) -> String {
         let list: Vec<String> =
-            columns.iter().map(|column| format!("{alias}.{}", quote(column))).collect();
+            columns.iter().map(|column| format!("{alias}.{}", quote(&column.name))).collect();
         list.join(", ")
     }
 
     fn ledger_types(&self) -> LedgerTypes {
-        LedgerTypes { int: "INTEGER", text: "TEXT", bytes: "BLOB", float: "REAL" }
+        LedgerTypes {
+            int: "INTEGER",
+            name: "TEXT",
+            text: "TEXT",
+            bytes: "BLOB",
+            float: "REAL",
+            table: "",
+        }
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use super::Dialect;
+
 /// A table's name, with its schema where the plan or the catalog gives one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TableName {
-    /// PostgreSQL: the schema. SQLite: the attached database (`main` when empty).
+    /// PostgreSQL: the schema. SQLite: the attached database (`main` when empty). MySQL: the
+    /// database.
     pub schema: Option<String>,
     /// The bare name.
     pub name: String,
@@ -23,10 +26,10 @@ impl TableName {
     }
 
     /// The quoted form for SQL text.
-    pub fn sql(&self) -> String {
+    pub fn sql(&self, dialect: &dyn Dialect) -> String {
         match &self.schema {
-            Some(schema) => format!("{}.{}", super::quote(schema), super::quote(&self.name)),
-            None => super::quote(&self.name),
+            Some(schema) => format!("{}.{}", dialect.quote(schema), dialect.quote(&self.name)),
+            None => dialect.quote(&self.name),
         }
     }
 }

@@ -42,6 +42,7 @@ impl Ends<'_> {
         match (source, target) {
             (Database::Sqlite(one), Database::Sqlite(two)) => (true, !one.same_as(two)),
             (Database::Postgres(one), Database::Postgres(two)) => (one.same_as(two), false),
+            (Database::Mysql(one), Database::Mysql(two)) => (one.same_as(two), false),
             _ => (false, false),
         }
     }
@@ -91,9 +92,12 @@ async fn bind_copy(plan: &Plan, step: &Step, copy: &Copy, ends: &mut Ends<'_>) -
     let (from, joint_from, columns, source_table) = match &copy.from {
         CopySource::Table(name) => {
             let table = find(ends.source, name, "source").await?;
-            let from = format!("{} s", table.name.sql());
+            let from = format!("{} s", table.name.sql(ends.source.dialect()));
             let joint = if ends.attached {
-                format!("{} s", TableName::within("source", table.name.name.clone()).sql())
+                format!(
+                    "{} s",
+                    TableName::within("source", table.name.name.clone()).sql(ends.source.dialect())
+                )
             } else {
                 from.clone()
             };
@@ -159,7 +163,7 @@ async fn bind_update(
     ends: &mut Ends<'_>,
 ) -> Findings<Bound> {
     let target = find(ends.target, &update.table, "target").await?;
-    let from = format!("{} s", target.name.sql());
+    let from = format!("{} s", target.name.sql(ends.target.dialect()));
     let mut source = SourceRows {
         from: from.clone(),
         joint_from: from,

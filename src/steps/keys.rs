@@ -78,11 +78,12 @@ async fn prove_unique(
     source: &SourceRows,
     key: &KeyColumns,
 ) -> Findings<()> {
-    let list = key.list("s");
-    let conditions: Vec<String> = key.no_null("s").into_iter().collect();
+    let dialect = session.dialect();
+    let list = key.columns(dialect, "s");
+    let conditions: Vec<String> = key.no_null(dialect, "s").into_iter().collect();
     let ask = format!(
         "SELECT {} FROM {} GROUP BY {list} HAVING count(*) > 1 LIMIT 1",
-        session.dialect().key_list("s", &key.names()),
+        dialect.key_list("s", &key.0),
         source.from_where(&conditions),
     );
     let rows = session.rows(&Statement::new(ask)).await.map_err(one)?;

@@ -86,7 +86,7 @@ impl<'a> RowStep<'a> {
         };
         Ok(RowStep {
             route: bound.choice.to_string(),
-            into: bound.job.target.name.sql(),
+            into: bound.job.target.name.sql(target.dialect()),
             rows: bound.job.source.clone(),
             table: bound.job.target.clone(),
             context,

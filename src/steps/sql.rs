@@ -6,6 +6,34 @@ use crate::error::{Class, Error, Result};
 use crate::event::{StepFigures, What};
 use crate::ledger::history::StepRecord;
 use crate::plan::{SqlStep, Step};
+use crate::sql::Dialect;
+
+/// Whether the SQL can be one transaction with its ledger entry: not where the plan says so, and
+/// not where it changes the schema of a database that commits such changes by itself.
+pub fn in_transaction(sql: &str, allowed: bool, dialect: &dyn Dialect) -> bool {
+    const CHANGES: &[&str] = &[
+        "ALTER", "ANALYZE", "CREATE", "DROP", "FLUSH", "GRANT", "LOCK", "OPTIMIZE", "RENAME",
+        "REPAIR", "REVOKE", "TRUNCATE",
+    ];
+    let changes = || {
+        statements(sql).iter().any(|statement| {
+            let word = statement.split_whitespace().next().unwrap_or_default();
+            CHANGES.iter().any(|change| word.eq_ignore_ascii_case(change))
+        })
+    };
+    allowed && !(dialect.ddl_commits() && changes())
+}
+
+/// The statements of a text, roughly: good enough to look at their first words.
+pub fn statements(sql: &str) -> Vec<String> {
+    let without_comments: String = sql
+        .lines()
+        .map(|line| line.split("--").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n");
+    let statements = without_comments.split(';').map(|statement| statement.trim().to_owned());
+    statements.filter(|statement| !statement.is_empty()).collect()
+}
 
 /// Runs the step; its figures (all zero).
 pub async fn run(
@@ -16,7 +44,10 @@ pub async fn run(
     record: Option<&StepRecord>,
 ) -> Result<StepFigures> {
     let perhaps_done = record.is_some_and(|record| record.state == "running");
-    if perhaps_done && !sql.transaction {
+    let dialect = context.target.flavor().dialect();
+    let transaction = in_transaction(&sql.sql, sql.transaction, dialect);
+    // In a transaction, "running" is never seen, unless a statement has committed it.
+    if perhaps_done && (!transaction || dialect.ddl_commits()) {
         return Err(Error::stop(
             "the statement may or may not have run: the process ended inside it",
         )
@@ -57,19 +88,19 @@ pub async fn run(
     session.begin().await?;
     ledger.guard(session).await?;
     ledger.start_step(session, position, &record).await?;
-    if !sql.transaction {
+    if !transaction {
         // The intent is committed first, so that a kill is told apart from "never ran".
         session.commit().await?;
     }
     if let Err(error) = session.script(&sql.sql).await {
         session.rollback().await;
-        if !sql.transaction && error.class != Class::Retry {
+        if !transaction && error.class != Class::Retry {
             // The server said no: the intent that was written down is void.
             ledger.set_step(session, &step.name, "failed", None, None).await?;
         }
-        return Err(failed(context, step, error, sql.transaction));
+        return Err(failed(context, step, error, transaction));
     }
-    if !sql.transaction {
+    if !transaction {
         session.begin().await?;
         ledger.guard(session).await?;
     }

@@ -131,7 +131,10 @@ pub async fn analyze(
         return Ok(());
     }
     let begun = Instant::now();
-    let analyzed = session.script(&format!("ANALYZE {}", table.name.sql())).await;
+    let keyword =
+        if context.target.flavor() == Flavor::Mysql { "ANALYZE TABLE" } else { "ANALYZE" };
+    let analyze = format!("{keyword} {}", table.name.sql(session.dialect()));
+    let analyzed = session.script(&analyze).await;
     let (step, table) = (step.name.clone(), table.name.to_string());
     let Err(error) = analyzed else {
         let seconds = begun.elapsed().as_secs_f64();

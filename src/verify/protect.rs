@@ -103,11 +103,11 @@ impl Reading {
         let limit = limit.map_or(String::new(), |limit| format!(" LIMIT {limit}"));
         let select = format!(
             "SELECT {}, {} FROM {} s WHERE {} ORDER BY {}{limit}",
-            dialect.digest("s", &self.columns),
-            dialect.key_list("s", &key.names()),
-            self.table.name.sql(),
+            dialect.digest("s", &self.table, &self.columns),
+            dialect.key_list("s", &key.0),
+            self.table.name.sql(dialect),
             key.within(dialect, "s", range),
-            key.list("s"),
+            key.ascending(dialect, "s"),
         );
         let mut page = Page { keys: Vec::new(), digests: Vec::new() };
         for row in session.rows(&Statement::new(select)).await? {
@@ -121,8 +121,8 @@ impl Reading {
     async fn bag(&self, session: &mut dyn Session) -> Result<HashMap<Vec<u8>, i64>> {
         let select = format!(
             "SELECT {} FROM {} s",
-            session.dialect().digest("s", &self.columns),
-            self.table.name.sql()
+            session.dialect().digest("s", &self.table, &self.columns),
+            self.table.name.sql(session.dialect())
         );
         let mut bag = HashMap::new();
         for row in session.rows(&Statement::new(select)).await? {
@@ -185,9 +185,10 @@ async fn store_block(
     digests: Vec<u8>,
 ) -> Result<()> {
     let insert = Statement::new(format!(
-        "INSERT INTO {} (run, table_name, block, last_key, keys, digests) \
+        "INSERT INTO {} (run, table_name, block, last_key, {}, digests) \
          VALUES ($1, $2, $3, $4, $5, $6)",
-        ledger.table("baseline_blocks")
+        ledger.table("baseline_blocks"),
+        ledger.dialect.quote("keys")
     ))
     .bind(ledger.run.as_str())
     .bind(table)
@@ -244,7 +245,7 @@ pub async fn compare(
         Some(key) => compare_keyed(session, ledger, protect, &reading, &key, allow_inserts).await?,
         None => compare_bags(session, ledger, protect, &reading, allow_inserts).await?,
     };
-    found.rows = crate::db::count(session, &reading.table.name.sql()).await?;
+    found.rows = crate::db::count_table(session, &reading.table.name).await?;
     Ok(found)
 }
 
@@ -322,7 +323,8 @@ async fn block_of(
     block: i64,
 ) -> Result<Option<(Vec<Key>, Vec<u8>, Option<Key>)>> {
     let ask = Statement::new(format!(
-        "SELECT keys, digests, last_key FROM {} WHERE run = $1 AND table_name = $2 AND block = $3",
+        "SELECT {}, digests, last_key FROM {} WHERE run = $1 AND table_name = $2 AND block = $3",
+        ledger.dialect.quote("keys"),
         ledger.table("baseline_blocks")
     ))
     .bind(ledger.run.as_str())

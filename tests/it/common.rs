@@ -117,6 +117,70 @@ pub fn sqlite_rows(path: &Path, sql: &str) -> Vec<String> {
     out
 }
 
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Db {
+    Postgres,
+    Sqlite,
+    Mariadb,
+}
+
+impl Db {
+    pub const ALL: [Db; 3] = [Db::Sqlite, Db::Postgres, Db::Mariadb];
+}
+
+impl From<bool> for Db {
+    /// `true` is PostgreSQL, `false` SQLite.
+    fn from(postgres: bool) -> Db {
+        if postgres { Db::Postgres } else { Db::Sqlite }
+    }
+}
+
+/// A database of a test: of a server, or the file `t.db` of a world.
+pub enum Store {
+    Postgres(Postgres),
+    Sqlite(PathBuf),
+    Mariadb(Mariadb),
+}
+
+impl Store {
+    pub fn new(db: Db, world: &World) -> Store {
+        match db {
+            Db::Postgres => Store::Postgres(Postgres::new()),
+            Db::Mariadb => Store::Mariadb(Mariadb::new()),
+            Db::Sqlite => Store::Sqlite(world.path("t.db")),
+        }
+    }
+
+    pub fn url(&self) -> String {
+        match self {
+            Store::Postgres(database) => database.url.clone(),
+            Store::Mariadb(database) => database.url.clone(),
+            Store::Sqlite(path) => format!("sqlite:{}", path.display()),
+        }
+    }
+
+    /// Runs SQL.
+    pub fn sql(&self, sql: &str) {
+        match self {
+            Store::Postgres(database) => database.sql(sql),
+            Store::Mariadb(database) => database.sql(sql),
+            Store::Sqlite(path) => {
+                rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+            }
+        }
+    }
+
+    /// Rows of a query, columns joined by `|`, NULL as `∅`.
+    pub fn rows(&self, sql: &str) -> Vec<String> {
+        match self {
+            Store::Postgres(database) => database.rows(sql),
+            Store::Mariadb(database) => database.rows(sql),
+            Store::Sqlite(path) => sqlite_rows(path, sql),
+        }
+    }
+}
+
 /// A database of its own on the test server.
 pub struct Postgres {
     pub url: String,
@@ -157,22 +221,81 @@ impl Drop for Postgres {
     }
 }
 
-fn server() -> String {
-    std::env::var("TABLELIFT_TEST_POSTGRES")
-        .expect("TABLELIFT_TEST_POSTGRES is not set; run the tests with scripts/test")
+/// A database of its own on the MariaDB test server.
+pub struct Mariadb {
+    pub url: String,
+    name: String,
 }
 
-pub fn psql(url: &str, sql: &str) -> String {
+impl Mariadb {
+    /// A new, empty database.
+    ///
+    /// # Panics
+    /// There is no test server: `scripts/test` starts one.
+    pub fn new() -> Mariadb {
+        let server = mariadb_server();
+        let number = DATABASES.fetch_add(1, Ordering::SeqCst);
+        let name = format!("t{}_{number}", std::process::id());
+        mariadb(&server, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
+        let (front, _) = server.rsplit_once('/').unwrap();
+        Mariadb { url: format!("{front}/{name}"), name }
+    }
+
+    /// Runs SQL through the server's own client, as an oracle that knows nothing of our code.
+    pub fn sql(&self, sql: &str) {
+        mariadb(&self.url, sql);
+    }
+
+    /// Rows of a query, columns joined by `|`, NULL (and the text `NULL`) as `∅`.
+    pub fn rows(&self, sql: &str) -> Vec<String> {
+        let answer = mariadb(&self.url, sql);
+        let cell = |cell: &str| if cell == "NULL" { "∅".to_owned() } else { cell.to_owned() };
+        let row = |line: &str| line.split('\t').map(cell).collect::<Vec<_>>().join("|");
+        answer.lines().map(row).collect()
+    }
+}
+
+impl Drop for Mariadb {
+    fn drop(&mut self) {
+        // A table that somebody still locks is left to the server's own end.
+        let drop = format!("SET lock_wait_timeout = 1; DROP DATABASE IF EXISTS {}", self.name);
+        let _ = mariadb_client(&mariadb_server()).args(["-e", &drop]).output();
+    }
+}
+
+fn mariadb_server() -> String {
+    std::env::var("TABLELIFT_TEST_MARIADB")
+        .expect("TABLELIFT_TEST_MARIADB is not set; run the tests with scripts/test")
+}
+
+fn mariadb_client(url: &str) -> Command {
+    let rest = url.strip_prefix("mysql://").unwrap();
+    let (user, rest) = rest.split_once('@').unwrap();
+    let (host, rest) = rest.split_once(':').unwrap();
+    let (port, database) = rest.split_once('/').unwrap();
+    let mut command = Command::new("mariadb");
+    command.args(["--no-defaults", "--protocol=tcp", "--default-character-set=utf8mb4"]);
+    command.args(["--batch", "--raw", "--skip-column-names"]);
+    command.args(["-h", host, "-P", port, "-u", user, database]);
+    command
+}
+
+pub fn mariadb(url: &str, sql: &str) -> String {
+    // Another zone than UTC, and a mode that forgives, are the server's defaults.
+    let sql = format!("SET time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO'; {sql}");
+    fed(mariadb_client(url), sql)
+}
+
+/// The output of a client that reads SQL.
+fn fed(mut client: Command, sql: String) -> String {
     use std::io::Write as _;
-    let mut child = Command::new("psql")
-        .args(["-q", "-A", "-t", "-X", "-v", "ON_ERROR_STOP=1", "-P", "null=∅", url])
+    let mut child = client
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
-        .expect("psql is installed with the server");
+        .expect("the client is installed with the server");
     let mut input = child.stdin.take().unwrap();
-    let sql = sql.to_owned();
     let writer = std::thread::spawn(move || {
         let _ = input.write_all(sql.as_bytes());
     });
@@ -180,4 +303,15 @@ pub fn psql(url: &str, sql: &str) -> String {
     writer.join().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+fn server() -> String {
+    std::env::var("TABLELIFT_TEST_POSTGRES")
+        .expect("TABLELIFT_TEST_POSTGRES is not set; run the tests with scripts/test")
+}
+
+pub fn psql(url: &str, sql: &str) -> String {
+    let mut client = Command::new("psql");
+    client.args(["-q", "-A", "-t", "-X", "-v", "ON_ERROR_STOP=1", "-P", "null=∅", url]);
+    fed(client, sql.to_owned())
 }

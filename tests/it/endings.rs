@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::common::ran;
 use crate::join::wait_for_batches;
-use crate::pair::{Pair, plan};
+use crate::pair::{Db, Pair, plan};
 
 const ROWS: u32 = 600;
 
-fn pairs() -> [Pair; 2] {
-    [Pair::new(ROWS, true, true), Pair::new(ROWS, false, false)].map(|pair| {
+fn pairs() -> [Pair; 3] {
+    let pair = |db: Db| Pair::new(ROWS, db, db);
+    [pair(Db::Postgres), pair(Db::Sqlite), pair(Db::Mariadb)].map(|pair| {
         let options = "[defaults]\nbatch_rows = 20\n[throttle]\nrows_per_second = 500";
         pair.world.write("p.toml", &plan(&pair.source, &pair.target, options));
         pair

@@ -6,7 +6,7 @@ pub mod proxy;
 use std::time::{Duration, Instant};
 
 use self::proxy::{At, Fault, Plan, Proxy};
-use crate::pair::{Pair, plan};
+use crate::pair::{Db, Pair, plan};
 
 const ROWS: u32 = 120;
 
@@ -21,7 +21,13 @@ enum End {
 /// of the retries.
 #[track_caller]
 fn survives(end: End, fault: Plan) -> Vec<String> {
-    let pair = Pair::new(ROWS, true, true);
+    survives_on(Db::Postgres, end, fault)
+}
+
+/// The same from one database of a kind to another.
+#[track_caller]
+fn survives_on(db: Db, end: End, fault: Plan) -> Vec<String> {
+    let pair = Pair::new(ROWS, db, db);
     let proxied = if end == End::Source { &pair.source } else { &pair.target };
     let proxy = Proxy::before(proxied);
     let url = proxy.through(proxied);
@@ -108,5 +114,40 @@ fn a_network_that_swallows_everything_is_noticed_at_the_target() {
 fn a_network_that_swallows_everything_is_noticed_at_the_source() {
     for hit in [5, 50] {
         survives(End::Source, Plan { at: At::CopyOut, hit, fault: Fault::Stall });
+    }
+}
+
+#[test]
+fn a_commit_to_mariadb_is_cut_off_before_and_after_the_server_did_it() {
+    let mut settled = 0;
+    for hit in [1, 5, 6, 7, 8] {
+        for at in [At::Query("COMMIT"), At::Answer("COMMIT")] {
+            let fault = Plan { at, hit, fault: Fault::Cut };
+            settled += u32::from(!survives_on(Db::Mariadb, End::Target, fault).is_empty());
+        }
+    }
+    assert!(settled >= 4, "only {settled} runs settled an unknown outcome by themselves");
+    let late = Plan { at: At::Query("COMMIT"), hit: 7, fault: Fault::HalfOpen };
+    survives_on(Db::Mariadb, End::Target, late);
+}
+
+#[test]
+fn connections_to_mariadb_are_reset_sliced_and_swallowed() {
+    for hit in [9, 60, 120, 180] {
+        for (at, fault) in [(At::Client, Fault::Reset), (At::Server, Fault::Cut)] {
+            survives_on(Db::Mariadb, End::Target, Plan { at, hit, fault });
+        }
+    }
+    for (at, hit) in [(At::CopyOut, 7), (At::CopyOut, 70)] {
+        survives_on(Db::Mariadb, End::Source, Plan { at, hit, fault: Fault::Reset });
+    }
+    survives_on(Db::Mariadb, End::Source, Plan { at: At::Server, hit: 2, fault: Fault::Slice });
+    for (end, at, hit) in [
+        (End::Target, At::CopyIn, 2),
+        (End::Target, At::Answer("COMMIT"), 7),
+        (End::Source, At::CopyOut, 50),
+    ] {
+        let reasons = survives_on(Db::Mariadb, end, Plan { at, hit, fault: Fault::Stall });
+        assert!(reasons.iter().any(|reason| reason.contains("no answer for")), "{reasons:?}");
     }
 }

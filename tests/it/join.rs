@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::{Ran, World, ran};
-use crate::pair::{Pair, plan};
+use crate::pair::{Db, Pair, plan};
 
 const ROWS: u32 = 1200;
 
@@ -35,9 +35,13 @@ fn signal(child: &Child, name: &str) {
 pub fn wait_for_batches(pair: &Pair, count: u32) {
     let begun = Instant::now();
     let ask = format!("SELECT count(*) >= {count} FROM {}", pair.ledger("batches"));
-    let exists = match pair.postgres {
-        Some(_) => "SELECT count(*) FROM pg_tables WHERE schemaname = 'tablelift'",
-        None => "SELECT count(*) FROM sqlite_master WHERE name = 'tablelift_batches'",
+    let exists = match (&pair.postgres, &pair.mariadb) {
+        (Some(_), _) => "SELECT count(*) FROM pg_tables WHERE schemaname = 'tablelift'",
+        (_, Some(_)) => {
+            "SELECT count(*) FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'tablelift_runs'"
+        }
+        _ => "SELECT count(*) FROM sqlite_master WHERE name = 'tablelift_batches'",
     };
     loop {
         if pair.rows(exists) != ["0"] && ["t", "1"].contains(&pair.rows(&ask)[0].as_str()) {
@@ -140,8 +144,11 @@ fn the_chunks_of_a_dead_helper_are_taken_up() {
 
 #[test]
 fn a_frozen_conductor_is_taken_over_and_can_write_nothing_when_it_wakes() {
-    for (pair, rate) in [(Pair::new(400, true, true), 100), (Pair::new(400, false, true), 100)] {
-        write_plan(&pair, rate);
+    for (source, target) in
+        [(Db::Postgres, Db::Postgres), (Db::Sqlite, Db::Postgres), (Db::Mariadb, Db::Mariadb)]
+    {
+        let pair = Pair::new(400, source, target);
+        write_plan(&pair, 100);
         let frozen = spawn(&pair.world, &["run", "p.toml", "--lease", "3"]);
         wait_for_batches(&pair, 3);
         signal(&frozen, "STOP");

@@ -6,13 +6,15 @@ use std::process::Stdio;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::common::{Postgres, World, psql, sqlite_rows};
+use crate::common::{Mariadb, Postgres, World, sqlite_rows};
+use crate::pair::Db;
 use crate::random::Random;
 
 /// One key column: its types (empty: not there), and literals to draw from.
 struct Part {
     postgres: &'static str,
     sqlite: &'static str,
+    mariadb: &'static str,
     draw: fn(&mut Random) -> String,
 }
 
@@ -21,14 +23,46 @@ const fn part(
     sqlite: &'static str,
     draw: fn(&mut Random) -> String,
 ) -> Part {
-    Part { postgres, sqlite, draw }
+    Part { postgres, sqlite, mariadb: "", draw }
 }
+
+impl Part {
+    const fn mariadb(self, mariadb: &'static str) -> Part {
+        Part { mariadb, ..self }
+    }
+
+    fn ty(&self, db: Db) -> &'static str {
+        match db {
+            Db::Postgres => self.postgres,
+            Db::Sqlite => self.sqlite,
+            Db::Mariadb => self.mariadb,
+        }
+    }
+}
+
+/// Keys that this type of MariaDB tells apart are those that the other databases do.
+const NOPAD: &str = "varchar(60) COLLATE utf8mb4_nopad_bin";
 
 /// Keys by name: the columns, and what follows the table's closing parenthesis in SQLite.
 const KEYS: &[(&str, &[Part], &str)] = &[
-    ("bigint", &[part("bigint", "INTEGER", integer)], ""),
-    ("small", &[part("smallint", "INTEGER", small)], ""),
-    ("text", &[part("text", "TEXT", text)], ""),
+    ("bigint", &[part("bigint", "INTEGER", integer).mariadb("bigint")], ""),
+    ("small", &[part("smallint", "INTEGER", small).mariadb("smallint")], ""),
+    ("text", &[part("text", "TEXT", text).mariadb(NOPAD)], ""),
+    ("folded", &[part("text", "", text).mariadb("varchar(60) COLLATE utf8mb4_unicode_ci")], ""),
+    ("blanks", &[part("text", "", text).mariadb("varchar(60) COLLATE utf8mb4_bin")], ""),
+    ("latin1", &[part("", "", word).mariadb("varchar(60) CHARACTER SET latin1")], ""),
+    ("unsigned", &[part("numeric", "", unsigned).mariadb("bigint unsigned")], ""),
+    (
+        "enum",
+        &[part("text", "", label)
+            .mariadb("enum('b','a','~','B','','é','10','9') COLLATE utf8mb4_bin")],
+        "",
+    ),
+    ("binary(2)", &[part("", "", blob).mariadb("binary(2)")], ""),
+    ("day", &[part("date", "", day).mariadb("date")], ""),
+    ("datetime(6)", &[part("timestamp", "", clock).mariadb("datetime(6)")], ""),
+    ("timestamp(6)", &[part("", "", clock).mariadb("timestamp(6)")], ""),
+    ("uuid of two", &[part("uuid", "", uuid).mariadb("uuid")], ""),
     ("text without rowid", &[part("text", "TEXT", text)], "WITHOUT ROWID"),
     ("icu", &[part("text COLLATE \"und-x-icu\"", "", text)], ""),
     ("nocase", &[part("", "TEXT COLLATE NOCASE", folded)], ""),
@@ -36,20 +70,27 @@ const KEYS: &[(&str, &[Part], &str)] = &[
     ("char", &[part("char(6)", "", word)], ""),
     ("uuid", &[part("uuid", "", uuid)], ""),
     ("numeric", &[part("numeric", "", numeric)], ""),
-    ("numeric(12,3)", &[part("numeric(12,3)", "", numeric)], ""),
+    ("numeric(12,3)", &[part("numeric(12,3)", "", numeric).mariadb("decimal(12,3)")], ""),
     ("date", &[part("date", "", date)], ""),
     ("timestamptz", &[part("timestamptz", "", moment)], ""),
     ("bytea", &[part("bytea", "", bytes)], ""),
     ("blob", &[part("", "BLOB", blob)], ""),
     ("mixed", &[part("", "INTEGER", anything)], "WITHOUT ROWID"),
-    ("two", &[part("text", "TEXT", text), part("integer", "INTEGER", small)], ""),
+    (
+        "two",
+        &[
+            part("text", "TEXT", text).mariadb(NOPAD),
+            part("integer", "INTEGER", small).mariadb("int"),
+        ],
+        "",
+    ),
     ("two back", &[part("integer", "INTEGER", small), part("text", "TEXT", text)], "WITHOUT ROWID"),
     (
         "three",
         &[
-            part("text", "TEXT", word),
-            part("bigint", "INTEGER", integer),
-            part("text", "TEXT", text),
+            part("text", "TEXT", word).mariadb(NOPAD),
+            part("bigint", "INTEGER", integer).mariadb("bigint"),
+            part("text", "TEXT", text).mariadb(NOPAD),
         ],
         "",
     ),
@@ -151,6 +192,33 @@ fn numeric(random: &mut Random) -> String {
     format!("{sign}{}.{:03}", random.below(90_000), random.below(1000))
 }
 
+fn unsigned(random: &mut Random) -> String {
+    let edges = [0, 1, 1 << 63, (1 << 63) - 1, u64::MAX - 1, u64::MAX];
+    match random.below(3) {
+        0 => random.pick(&edges).to_string(),
+        _ => (random.below(1 << 40) << random.below(24)).to_string(),
+    }
+}
+
+fn label(random: &mut Random) -> String {
+    format!("'{}'", random.pick(&["b", "a", "~", "B", "", "é", "10", "9"]))
+}
+
+fn day(random: &mut Random) -> String {
+    format!(
+        "'{:04}-{:02}-{:02}'",
+        1 + random.below(9999),
+        1 + random.below(12),
+        1 + random.below(28)
+    )
+}
+
+/// Around the hour that summer time repeats.
+fn clock(random: &mut Random) -> String {
+    let (minute, second, micro) = (random.below(60), random.below(60), random.below(1_000_000));
+    format!("'2024-10-27 {:02}:{minute:02}:{second:02}.{micro:06}'", random.below(4))
+}
+
 fn date(random: &mut Random) -> String {
     format!("date '0001-01-01' + {}", random.below(1_000_000))
 }
@@ -180,39 +248,117 @@ fn anything(random: &mut Random) -> String {
     }
 }
 
-/// Source and target; `None`: a SQLite file.
-type Ends = (Option<Rc<Postgres>>, Option<Rc<Postgres>>);
+/// One end of a pair. Two databases serve all cases of a test: making them takes longer than a
+/// copy.
+#[derive(Clone)]
+enum End {
+    Postgres(Rc<Postgres>),
+    Mariadb(Rc<Mariadb>),
+    Sqlite(&'static str),
+}
 
-/// Two databases serve all cases of a test: making them takes longer than a copy.
 const CLEAR: &str = "SET client_min_messages = error; DROP TABLE IF EXISTS s, t; \
                      DROP SCHEMA IF EXISTS tablelift CASCADE;";
 
+/// Backslashes are themselves in the literals above.
+const PLAIN: &str = "SET sql_mode = 'NO_BACKSLASH_ESCAPES,NO_AUTO_VALUE_ON_ZERO';";
+
+impl End {
+    fn new(db: Db, file: &'static str) -> End {
+        match db {
+            Db::Postgres => End::Postgres(Rc::new(Postgres::new())),
+            Db::Mariadb => End::Mariadb(Rc::new(Mariadb::new())),
+            Db::Sqlite => End::Sqlite(file),
+        }
+    }
+
+    fn db(&self) -> Db {
+        match self {
+            End::Postgres(_) => Db::Postgres,
+            End::Mariadb(_) => Db::Mariadb,
+            End::Sqlite(_) => Db::Sqlite,
+        }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            End::Postgres(database) => database.url.clone(),
+            End::Mariadb(database) => database.url.clone(),
+            End::Sqlite(file) => format!("sqlite:{file}"),
+        }
+    }
+
+    /// Runs SQL where nothing of the last case is left.
+    fn anew(&self, world: &World, sql: &str) {
+        match self {
+            End::Postgres(database) => database.sql(&format!("{CLEAR} {sql}")),
+            End::Mariadb(database) => {
+                let name = database.url.rsplit('/').next().unwrap();
+                database.sql(&format!(
+                    "DROP DATABASE {name}; CREATE DATABASE {name} CHARACTER SET utf8mb4; \
+                     USE {name}; {PLAIN} {sql}"
+                ));
+            }
+            End::Sqlite(file) => world.sqlite(file, sql),
+        }
+    }
+
+    fn rows(&self, world: &World, sql: &str) -> Vec<String> {
+        match self {
+            End::Postgres(database) => database.rows(sql),
+            End::Mariadb(database) => database.rows(sql),
+            End::Sqlite(file) => sqlite_rows(&world.path(file), sql),
+        }
+    }
+
+    /// A value as hex of its text.
+    fn hex(&self, name: &str, part: &Part) -> String {
+        match self {
+            End::Postgres(_) => format!("encode(convert_to({name}::text, 'UTF8'), 'hex')"),
+            // Fractions of a second come with all digits there.
+            End::Mariadb(_) if part.mariadb.contains("(6)") => format!(
+                "lower(hex(TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM CAST({name} AS CHAR)))))"
+            ),
+            End::Mariadb(_) if part.mariadb.starts_with("binary") => format!("lower(hex({name}))"),
+            End::Mariadb(_) => format!("lower(hex(CAST({name} AS CHAR CHARACTER SET utf8mb4)))"),
+            End::Sqlite(_) => format!("lower(hex(CAST({name} AS BLOB)))"),
+        }
+    }
+}
+
 struct Case {
     world: World,
-    source: Option<Rc<Postgres>>,
-    target: Option<Rc<Postgres>>,
+    source: End,
+    target: End,
     expected: Vec<String>,
-    columns: usize,
+    parts: &'static [Part],
 }
 
 impl Case {
     /// `None`: the pair has no such key.
-    fn new(key: &(&str, &[Part], &str), ends: &Ends, random: &mut Random) -> Option<Case> {
-        let (source_pg, target_pg) = (ends.0.is_some(), ends.1.is_some());
+    fn new(
+        key: &(&str, &'static [Part], &str),
+        source: &End,
+        target: &End,
+        random: &mut Random,
+    ) -> Option<Case> {
         let (name, parts, suffix) = key;
-        let ty = |part: &Part, postgres: bool| if postgres { part.postgres } else { part.sqlite };
-        if parts.iter().any(|part| ty(part, source_pg).is_empty() || ty(part, target_pg).is_empty())
-        {
+        let ends = [source, target].map(End::db);
+        if parts.iter().any(|part| ends.iter().any(|db| part.ty(*db).is_empty())) {
             return None;
         }
-        let table = |table: &str, postgres: bool| {
+        // Keys that are equal only there can't all be in a table there.
+        if ["folded", "blanks"].contains(name) && source.db() != Db::Mariadb {
+            return None;
+        }
+        let table = |table: &str, db: Db| {
             let columns: Vec<String> = parts
                 .iter()
                 .enumerate()
-                .map(|(at, part)| format!("k{at} {} NOT NULL", ty(part, postgres)))
+                .map(|(at, part)| format!("k{at} {} NOT NULL", part.ty(db)))
                 .collect();
             let keys: Vec<String> = (0..parts.len()).map(|at| format!("k{at}")).collect();
-            let suffix = if postgres { "" } else { suffix };
+            let suffix = if db == Db::Sqlite { suffix } else { &"" };
             let columns = columns.join(", ");
             format!(
                 "CREATE TABLE {table} ({columns}, v text, PRIMARY KEY ({})) {suffix};",
@@ -228,53 +374,41 @@ impl Case {
             .collect();
         let values: Vec<String> =
             values.iter().enumerate().map(|(at, keys)| format!("({keys}, 'v{at}')")).collect();
-        let conflict = if source_pg { " ON CONFLICT DO NOTHING" } else { "" };
-        let insert = if source_pg { "INSERT" } else { "INSERT OR IGNORE" };
+        let (insert, conflict) = match source.db() {
+            Db::Postgres => ("INSERT", " ON CONFLICT DO NOTHING"),
+            Db::Sqlite => ("INSERT OR IGNORE", ""),
+            Db::Mariadb => ("INSERT IGNORE", ""),
+        };
         let fill = format!("{insert} INTO s VALUES {}{conflict}", values.join(", "));
         let world = World::new();
-        let (source, target) = ends.clone();
-        match &source {
-            Some(database) => database.sql(&format!("{CLEAR} {} {fill}", table("s", true))),
-            None => world.sqlite("s.db", &format!("{} {fill}", table("s", false))),
-        }
-        match &target {
-            Some(database) => database.sql(&format!("{CLEAR} {}", table("t", true))),
-            None => world.sqlite("t.db", &table("t", false)),
-        }
-        let mut case = Case { world, source, target, expected: Vec::new(), columns: parts.len() };
-        case.expected = case.rows("s", &case.source, "s.db");
+        source.anew(&world, &format!("{} {fill}", table("s", source.db())));
+        target.anew(&world, &table("t", target.db()));
+        let (source, target) = (source.clone(), target.clone());
+        let mut case = Case { world, source, target, expected: Vec::new(), parts };
+        case.expected = case.rows("s", &case.source);
         assert!(!case.expected.is_empty(), "{name}");
         Some(case)
     }
 
     /// All rows, every value as hex of its text, sorted by the test.
-    fn rows(&self, table: &str, database: &Option<Rc<Postgres>>, file: &str) -> Vec<String> {
-        let hex = |name: String| match database {
-            Some(_) => format!("encode(convert_to({name}::text, 'UTF8'), 'hex')"),
-            None => format!("lower(hex(CAST({name} AS BLOB)))"),
-        };
-        let list: Vec<String> = (0..self.columns).map(|at| hex(format!("k{at}"))).collect();
+    fn rows(&self, table: &str, end: &End) -> Vec<String> {
+        let hex = |(at, part): (usize, &Part)| end.hex(&format!("k{at}"), part);
+        let list: Vec<String> = self.parts.iter().enumerate().map(hex).collect();
         let ask = format!("SELECT {}, v FROM {table}", list.join(", "));
-        let mut rows = match database {
-            Some(database) => database.rows(&ask),
-            None => sqlite_rows(&self.world.path(file), &ask),
-        };
+        let mut rows = end.rows(&self.world, &ask);
         rows.sort();
         rows
     }
 
     fn write_plan(&self, random: &mut Random, slow: bool) {
-        let url = |database: &Option<Rc<Postgres>>, file: &str| {
-            database.as_ref().map_or(format!("sqlite:{file}"), |database| database.url.clone())
-        };
-        let keys: String = (0..self.columns).map(|at| format!("k{at} = \"k{at}\"\n")).collect();
+        let keys: String = (0..self.parts.len()).map(|at| format!("k{at} = \"k{at}\"\n")).collect();
         let throttle = if slow { "[throttle]\nrows_per_second = 300\n" } else { "" };
         let text = format!(
             "name = \"keys\"\n[source]\nurl = \"{}\"\n[target]\nurl = \"{}\"\n{throttle}\
              [defaults]\nbatch_rows = {}\nworkers = {}\n\
              [[step]]\nname = \"copy\"\ncopy = \"s\"\ninto = \"t\"\n[step.columns]\n{keys}v = \"v\"\n",
-            url(&self.source, "s.db"),
-            url(&self.target, "t.db"),
+            self.source.url(),
+            self.target.url(),
             random.pick(&[1, 2, 7, 1000]),
             1 + random.below(8),
         );
@@ -293,30 +427,29 @@ impl Case {
         self.write_plan(random, false);
         let ran = self.world.run(&["run", "p.toml"]);
         assert_eq!(ran.code, 0, "{what}: {}", ran.err);
-        let found = self.rows("t", &self.target, "t.db");
+        let found = self.rows("t", &self.target);
         assert!(found == self.expected, "{what}: {} of {} rows", found.len(), self.expected.len());
-        let sums = "SELECT sum(read_rows), sum(inserted) FROM tablelift";
-        let sums = match &self.target {
-            Some(database) => psql(&database.url, &format!("{sums}.batches")).trim().to_owned(),
-            None => sqlite_rows(&self.world.path("t.db"), &format!("{sums}_batches")).concat(),
-        };
+        let dot = if self.target.db() == Db::Postgres { "." } else { "_" };
+        let sums = format!("SELECT sum(read_rows), sum(inserted) FROM tablelift{dot}batches");
+        let sums = self.target.rows(&self.world, &sums).concat();
         let count = self.expected.len();
         assert_eq!(sums, format!("{count}|{count}"), "{what}");
     }
 }
 
-/// Every key on a pair, `TABLELIFT_TEST_CASES` times over (3).
-fn keys_of(source_pg: bool, target_pg: bool) {
+/// Every key on a pair, `TABLELIFT_TEST_CASES` times over (3; 1 with MariaDB).
+fn keys_of(source: impl Into<Db>, target: impl Into<Db>) {
+    let (source, target) = (source.into(), target.into());
+    let times = if [source, target].contains(&Db::Mariadb) { 1 } else { 3 };
     let times =
-        std::env::var("TABLELIFT_TEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+        std::env::var("TABLELIFT_TEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(times);
     let first = Random::seed();
-    let server = |postgres: bool| postgres.then(|| Rc::new(Postgres::new()));
-    let ends = (server(source_pg), server(target_pg));
+    let (source, target) = (End::new(source, "s.db"), End::new(target, "t.db"));
     for seed in first..first + times {
         let mut random = Random::new(seed);
         for key in KEYS {
             let what = format!("key {}, TABLELIFT_TEST_SEED={seed}", key.0);
-            if let Some(case) = Case::new(key, &ends, &mut random) {
+            if let Some(case) = Case::new(key, &source, &target, &mut random) {
                 case.run(&mut random, &what);
             }
         }
@@ -341,4 +474,24 @@ fn every_key_from_sqlite_to_postgres() {
 #[test]
 fn every_key_from_postgres_to_sqlite() {
     keys_of(true, false);
+}
+
+#[test]
+fn every_key_from_mariadb_to_mariadb() {
+    keys_of(Db::Mariadb, Db::Mariadb);
+}
+
+#[test]
+fn every_key_from_mariadb_to_postgres() {
+    keys_of(Db::Mariadb, Db::Postgres);
+}
+
+#[test]
+fn every_key_from_postgres_to_mariadb() {
+    keys_of(Db::Postgres, Db::Mariadb);
+}
+
+#[test]
+fn every_key_from_sqlite_to_mariadb() {
+    keys_of(Db::Sqlite, Db::Mariadb);
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::common::World;
-use crate::pair::{Pair, plan};
+use crate::pair::{Db, Pair, plan};
 use crate::random::Random;
 
 /// Every named point of a run, some at a later hit: the first, a middle and the last batch.
@@ -62,14 +62,20 @@ fn killed(pair: &Pair, arguments: &[&str], point: &str) -> bool {
 }
 
 /// A run killed at each point resumes, and is taken back.
-fn killed_at_points(source_pg: bool, target_pg: bool) {
-    for point in POINTS {
-        let streams = source_pg || target_pg;
+fn killed_at_points(source: impl Into<Db>, target: impl Into<Db>) {
+    killed_at_some(POINTS, source, target);
+}
+
+/// The same at some of the points.
+fn killed_at_some(points: &[&str], source: impl Into<Db>, target: impl Into<Db>) {
+    let (source, target) = (source.into(), target.into());
+    for point in points {
+        let streams = source != Db::Sqlite || target != Db::Sqlite;
         if !streams && ["mapped", "half_written"].iter().any(|name| point.starts_with(name)) {
             // Between two SQLite files the database itself moves the rows.
             continue;
         }
-        let pair = Pair::new(60, source_pg, target_pg);
+        let pair = Pair::new(60, source, target);
         let text = plan(&pair.source, &pair.target, "[defaults]\nbatch_rows = 9\nworkers = 2");
         pair.world.write("p.toml", &text);
         assert!(killed(&pair, &["run", "p.toml"], point), "{point}: the kill landed");
@@ -100,13 +106,27 @@ fn killed_at_every_named_point_postgres_to_sqlite() {
     killed_at_points(true, false);
 }
 
+#[test]
+fn killed_at_some_points_sqlite_to_mariadb() {
+    let points = ["chunks_stored", "guarded:7", "half_written:4", "before_commit", "chunk_done"];
+    killed_at_some(&points, Db::Sqlite, Db::Mariadb);
+}
+
+#[test]
+fn killed_at_every_named_point_mariadb_to_mariadb() {
+    killed_at_points(Db::Mariadb, Db::Mariadb);
+}
+
+#[test]
+fn killed_at_some_points_mariadb_to_postgres() {
+    let points = ["fetched", "fetched:5", "mapped:3", "written:7", "after_commit:3"];
+    killed_at_some(&points, Db::Mariadb, Db::Postgres);
+}
+
 /// 60 good rows, three that the target refuses, and an update of what was copied.
 fn mixed(pair: &Pair) {
     let bad = "INSERT INTO s VALUES (4, 'bad', 'x'), (50, 'bad', 'y'), (500, 'bad', 'z')";
-    match pair.source.strip_prefix("sqlite:") {
-        Some(file) => pair.world.sqlite(file, bad),
-        None => drop(crate::common::psql(&pair.source, bad)),
-    }
+    pair.sql(&pair.source, bad);
     let text = plan(
         &pair.source,
         &pair.target,
@@ -147,9 +167,10 @@ fn killed_among_refused_rows() {
     }
 }
 
-fn rollback_killed_at_points(source_pg: bool, target_pg: bool) {
+fn rollback_killed_at_points(source: impl Into<Db>, target: impl Into<Db>) {
+    let (source, target) = (source.into(), target.into());
     for point in UNDO_POINTS {
-        let pair = Pair::new(60, source_pg, target_pg);
+        let pair = Pair::new(60, source, target);
         mixed(&pair);
         pair.world.run(&["run", "p.toml"]).ok();
         mixed_holds(&pair, point);
@@ -173,6 +194,11 @@ fn rollback_killed_at_every_named_point_on_postgres() {
 #[test]
 fn rollback_killed_at_every_named_point_on_sqlite() {
     rollback_killed_at_points(false, false);
+}
+
+#[test]
+fn rollback_killed_at_every_named_point_on_mariadb() {
+    rollback_killed_at_points(Db::Postgres, Db::Mariadb);
 }
 
 #[test]

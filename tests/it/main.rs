@@ -21,6 +21,7 @@ mod join;
 mod keyset;
 mod kill;
 mod live;
+mod mariadb;
 mod model;
 mod pair;
 mod pairs;

@@ -1,6 +1,7 @@
 //! A copy between two databases that tests break, and what must hold in the end.
 
-use crate::common::{Postgres, World};
+pub use crate::common::Db;
+use crate::common::{Mariadb, Postgres, World, mariadb, psql};
 
 const TABLES: &str =
     "CREATE TABLE t (id integer PRIMARY KEY, name text CHECK (name <> 'bad'), data text);
@@ -25,52 +26,73 @@ pub fn plan(source: &str, target: &str, extra: &str) -> String {
     )
 }
 
-/// The four pairs: world, source URL, target URL, and how to ask the target.
+/// A pair: world, source URL, target URL, and how to ask the target.
 pub struct Pair {
     pub world: World,
     pub source: String,
     pub target: String,
     _source: Option<Postgres>,
     pub postgres: Option<Postgres>,
+    _mariadb: Option<Mariadb>,
+    pub mariadb: Option<Mariadb>,
 }
 
 impl Pair {
-    /// PostgreSQL to PostgreSQL, SQLite to SQLite, and the two mixed ones.
+    /// PostgreSQL and SQLite to themselves and to each other, and one of them from or to MariaDB.
     pub fn all(rows: u32) -> Vec<Pair> {
-        [(true, true), (false, false), (false, true), (true, false)]
-            .map(|(source, target)| Pair::new(rows, source, target))
-            .into()
+        use Db::{Mariadb, Postgres, Sqlite};
+        [
+            (Postgres, Postgres),
+            (Sqlite, Sqlite),
+            (Sqlite, Postgres),
+            (Postgres, Sqlite),
+            (Mariadb, Postgres),
+            (Sqlite, Mariadb),
+        ]
+        .map(|(source, target)| Pair::new(rows, source, target))
+        .into()
     }
 
-    /// One pair: `true` is PostgreSQL.
-    pub fn new(rows: u32, source_pg: bool, target_pg: bool) -> Pair {
+    pub fn new(rows: u32, source: impl Into<Db>, target: impl Into<Db>) -> Pair {
+        let (source, target) = (source.into(), target.into());
         let world = World::new();
-        let source = source_pg.then(Postgres::new);
-        let postgres = target_pg.then(Postgres::new);
-        match &source {
-            Some(database) => database.sql(&source_sql(rows)),
-            None => world.sqlite("s.db", &source_sql(rows)),
-        }
-        match &postgres {
-            Some(database) => database.sql(TABLES),
-            None => world.sqlite("t.db", TABLES),
-        }
-        let url = |database: &Option<Postgres>, file: &str| {
-            database.as_ref().map_or(format!("sqlite:{file}"), |database| database.url.clone())
+        let postgres = |db: Db| (db == Db::Postgres).then(Postgres::new);
+        let mariadb = |db: Db| (db == Db::Mariadb).then(Mariadb::new);
+        let from = (postgres(source), mariadb(source));
+        let to = (postgres(target), mariadb(target));
+        let url = |end: &(Option<Postgres>, Option<Mariadb>), file: &str| match end {
+            (Some(database), _) => database.url.clone(),
+            (_, Some(database)) => database.url.clone(),
+            _ => format!("sqlite:{file}"),
         };
-        Pair {
-            source: url(&source, "s.db"),
-            target: url(&postgres, "t.db"),
+        let pair = Pair {
+            source: url(&from, "s.db"),
+            target: url(&to, "t.db"),
             world,
-            _source: source,
-            postgres,
+            _source: from.0,
+            postgres: to.0,
+            _mariadb: from.1,
+            mariadb: to.1,
+        };
+        pair.sql(&pair.source, &source_sql(rows));
+        pair.sql(&pair.target, TABLES);
+        pair
+    }
+
+    /// Runs SQL on the database of a URL.
+    pub fn sql(&self, url: &str, sql: &str) {
+        match url.strip_prefix("sqlite:") {
+            Some(file) => self.world.sqlite(file, sql),
+            None if url.starts_with("mysql:") => drop(mariadb(url, sql)),
+            None => drop(psql(url, sql)),
         }
     }
 
     pub fn rows(&self, sql: &str) -> Vec<String> {
-        match &self.postgres {
-            Some(database) => database.rows(sql),
-            None => self.world.sqlite_rows("t.db", sql),
+        match (&self.postgres, &self.mariadb) {
+            (Some(database), _) => database.rows(sql),
+            (_, Some(database)) => database.rows(sql),
+            _ => self.world.sqlite_rows("t.db", sql),
         }
     }
 

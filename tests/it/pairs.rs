@@ -1,6 +1,6 @@
-//! All four pairs of databases: types, keys, conflicts, every source column somewhere.
+//! All pairs of databases: types, keys, conflicts, every source column somewhere.
 
-use crate::common::{Postgres, World};
+use crate::common::{Db, Mariadb, Postgres, Store, World};
 
 const LEGACY_SQLITE: &str = "
 CREATE TABLE legacy (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price NUMERIC, ratio REAL, ok BOOLEAN, doc JSON, blob BLOB, seen TEXT, note TEXT);
@@ -20,7 +20,17 @@ INSERT INTO legacy VALUES
  (9223372036854775807, E'é😀 tab\\tend', 1, 0.30000000000000004, true, '\"s\"', '\\x7f', '0044-03-15 00:00:00+00', 'x');
 ";
 
+const LEGACY_MARIADB: &str = "
+CREATE TABLE legacy (id bigint PRIMARY KEY, name varchar(60) NOT NULL, price decimal(20,6), ratio double, ok tinyint(1), doc json, `blob` blob, seen timestamp(6) NULL, note text);
+INSERT INTO legacy VALUES
+ (-5, 'a\"b''c\\\\', 83476.5, 0.1, 1, '{\"n\": 1.10, \"big\": 18446744073709551616}', x'00ff', '2024-01-31 10:00:00', NULL),
+ (0, '', 0, -0.0, 0, '[]', x'', '2024-02-29 00:00:00.5', ''),
+ (1, 'NULL', NULL, 1e300, NULL, NULL, NULL, NULL, '\\\\N'),
+ (9223372036854775807, 'é😀 tab\tend', 1, 0.30000000000000004, 1, '\"s\"', x'7f', '2038-01-19 03:14:07', 'x');
+";
+
 const TARGET_SQLITE: &str = "CREATE TABLE target (id INTEGER PRIMARY KEY, name TEXT NOT NULL, seen TEXT, data JSON NOT NULL);";
+const TARGET_MARIADB: &str = "CREATE TABLE target (id bigint PRIMARY KEY, name varchar(60) NOT NULL, seen timestamp(6) NULL, data json NOT NULL);";
 const TARGET_POSTGRES: &str = "CREATE TABLE target (id bigint PRIMARY KEY, name text NOT NULL, seen timestamptz, data jsonb NOT NULL);";
 
 fn plan(source: &str, target: &str, extra: &str) -> String {
@@ -106,6 +116,68 @@ fn sqlite_to_postgres() {
     check(&target.rows("SELECT id, name, data FROM target ORDER BY id"));
 }
 
+/// What MariaDB has no boolean and no plain decimals for.
+fn as_mariadb_says(rows: &[String]) -> Vec<String> {
+    rows.iter()
+        .map(|row| {
+            row.replace("\"ok\": 1", "\"ok\": true")
+                .replace("\"ok\": 0", "\"ok\": false")
+                .replace("83476.500000", "83476.5")
+                .replace("\"price\": 0.000000", "\"price\": 0")
+                .replace("\"price\": 1.000000", "\"price\": 1")
+        })
+        .collect()
+}
+
+#[test]
+fn mariadb_to_the_others() {
+    let (world, source, target) = (World::new(), Mariadb::new(), Postgres::new());
+    source.sql(LEGACY_MARIADB);
+    target.sql(TARGET_POSTGRES);
+    world.write("p.toml", &plan(&source.url, &target.url, ""));
+    world.run(&["run", "p.toml"]).ok();
+    let rows = target.rows("SELECT id, name, data FROM target ORDER BY id");
+    check(&as_mariadb_says(&rows));
+    assert_eq!(
+        target.rows("SELECT seen AT TIME ZONE 'UTC' FROM target ORDER BY id"),
+        ["2024-01-31 10:00:00", "2024-02-29 00:00:00.5", "∅", "2038-01-19 03:14:07"]
+    );
+    world.sqlite("t.db", TARGET_SQLITE);
+    world.write("p.toml", &plan(&source.url, "sqlite:t.db", ""));
+    world.run(&["run", "p.toml"]).ok();
+    check(&as_mariadb_says(&through_jsonb(&world, &target)));
+}
+
+#[test]
+fn the_others_to_mariadb() {
+    for postgres in [true, false] {
+        let (world, server, target) = (World::new(), Postgres::new(), Mariadb::new());
+        server.sql(LEGACY_POSTGRES);
+        world.sqlite("s.db", LEGACY_SQLITE);
+        let source = if postgres { server.url.clone() } else { "sqlite:s.db".to_owned() };
+        // A TIMESTAMP of MariaDB begins in 1970.
+        target.sql(&TARGET_MARIADB.replace("timestamp(6)", "datetime(6)"));
+        let text = plan(&source, &target.url, "")
+            .replace("seen = \"seen\"", "seen = { from = \"seen\", cast = \"timestamp\" }");
+        world.write("p.toml", &text);
+        world.run(&["run", "p.toml"]).ok();
+        let rows = target.rows("SELECT id, name, data FROM target ORDER BY id");
+        // The client shows the tab as it is, which parts columns in an answer.
+        let rows: Vec<String> = rows
+            .iter()
+            .map(|row| row.replace("tab|end", "tab\tend").replacen("1|∅|", "1|NULL|", 1))
+            .map(|row| {
+                let (front, json) = row.split_at(row.find("|{").unwrap() + 1);
+                let literal = format!("SELECT '{}'::jsonb", json.replace('\'', "''"));
+                format!("{front}{}", server.rows(&literal)[0])
+            })
+            .collect();
+        check(&rows);
+        world.run(&["rollback", "p.toml", "--yes"]).ok();
+        assert_eq!(target.rows("SELECT count(*) FROM target"), ["0"]);
+    }
+}
+
 #[test]
 fn sqlite_to_sqlite_in_two_files_and_in_one() {
     let server = Postgres::new();
@@ -124,8 +196,10 @@ fn sqlite_to_sqlite_in_two_files_and_in_one() {
 
 #[test]
 fn composite_and_text_keys_move_every_row_once() {
-    for postgres in [false, true] {
-        let (world, database) = (World::new(), postgres.then(Postgres::new));
+    for db in Db::ALL {
+        let world = World::new();
+        let database = Store::new(db, &world);
+        let text = if db == Db::Mariadb { "varchar(60) COLLATE utf8mb4_nopad_bin" } else { "text" };
         let ddl = "CREATE TABLE legacy (tenant text NOT NULL, code text NOT NULL, v integer, PRIMARY KEY (tenant, code));
                    CREATE TABLE target (tenant text NOT NULL, code text NOT NULL, v integer, PRIMARY KEY (tenant, code));";
         let rows: Vec<String> = (0..500)
@@ -134,18 +208,9 @@ fn composite_and_text_keys_move_every_row_once() {
             })
             .collect();
         let fill = format!("INSERT INTO legacy VALUES {}", rows.join(","));
-        let url = match &database {
-            Some(database) => {
-                database.sql(ddl);
-                database.sql(&fill);
-                database.url.clone()
-            }
-            None => {
-                world.sqlite("t.db", ddl);
-                world.sqlite("t.db", &fill);
-                "sqlite:t.db".to_owned()
-            }
-        };
+        database.sql(&ddl.replace("text", text));
+        database.sql(&fill);
+        let url = database.url();
         world.write(
             "p.toml",
             &format!(
@@ -155,10 +220,7 @@ fn composite_and_text_keys_move_every_row_once() {
         );
         world.run(&["run", "p.toml"]).ok();
         let differ = "SELECT count(*) FROM (SELECT * FROM legacy EXCEPT SELECT * FROM target) x";
-        let found = match &database {
-            Some(database) => database.rows(differ),
-            None => world.sqlite_rows("t.db", differ),
-        };
+        let found = database.rows(differ);
         assert_eq!(found, ["0"]);
         world.run(&["rollback", "p.toml", "--yes"]).ok();
     }
@@ -193,27 +255,17 @@ fn null_keys_and_tables_without_key_are_copied_whole() {
 
 #[test]
 fn conflicts_fail_skip_or_update_and_roll_back() {
-    for postgres in [false, true] {
+    for db in Db::ALL {
         for (mode, written, values) in
             [("skip", "2", "1:old,2:new,3:new"), ("update", "3", "1:new,2:new,3:new")]
         {
-            let (world, database) = (World::new(), postgres.then(Postgres::new));
+            let world = World::new();
+            let database = Store::new(db, &world);
             let sql = "CREATE TABLE s (id integer PRIMARY KEY, v text); INSERT INTO s VALUES (1,'new'),(2,'new'),(3,'new');
                        CREATE TABLE t (id integer PRIMARY KEY, v text); INSERT INTO t VALUES (1,'old');";
-            let url = match &database {
-                Some(database) => {
-                    database.sql(sql);
-                    database.url.clone()
-                }
-                None => {
-                    world.sqlite("t.db", sql);
-                    "sqlite:t.db".to_owned()
-                }
-            };
-            let rows = |ask: &str| match &database {
-                Some(database) => database.rows(ask),
-                None => world.sqlite_rows("t.db", ask),
-            };
+            database.sql(sql);
+            let url = database.url();
+            let rows = |ask: &str| database.rows(ask);
             world.write(
                 "p.toml",
                 &format!(
@@ -281,9 +333,10 @@ fn seeds_come_from_json_ndjson_csv_and_the_plan() {
 
 #[test]
 fn children_and_queries_and_expressions() {
-    for postgres in [false, true] {
-        let (world, database) = (World::new(), postgres.then(Postgres::new));
-        let json = if postgres { "jsonb" } else { "JSON" };
+    for db in Db::ALL {
+        let world = World::new();
+        let database = Store::new(db, &world);
+        let json = if db == Db::Postgres { "jsonb" } else { "JSON" };
         let sql = format!(
             "CREATE TABLE w (id integer PRIMARY KEY, email text);
              CREATE TABLE step (workflow_id integer, position integer, label text);
@@ -291,17 +344,9 @@ fn children_and_queries_and_expressions() {
              INSERT INTO step VALUES (1, 2, 'b'), (1, 1, 'a');
              CREATE TABLE t (id integer PRIMARY KEY, who text, steps {json});"
         );
-        let url = match &database {
-            Some(database) => {
-                database.sql(&sql);
-                database.url.clone()
-            }
-            None => {
-                world.sqlite("t.db", &sql);
-                "sqlite:t.db".to_owned()
-            }
-        };
-        let part = if postgres {
+        database.sql(&sql);
+        let url = database.url();
+        let part = if db == Db::Postgres {
             "split_part(email, '@', 1)"
         } else {
             "substr(email, 1, instr(email, '@') - 1)"
@@ -316,10 +361,7 @@ fn children_and_queries_and_expressions() {
             ),
         );
         world.run(&["run", "p.toml"]).ok();
-        let rows = match &database {
-            Some(database) => database.rows("SELECT id, who, steps FROM t ORDER BY id"),
-            None => world.sqlite_rows("t.db", "SELECT id, who, steps FROM t ORDER BY id"),
-        };
+        let rows = database.rows("SELECT id, who, steps FROM t ORDER BY id");
         let plain: Vec<String> = rows.iter().map(|row| row.replace(' ', "")).collect();
         let sorted = |text: &str| {
             text.replace("\"label\":\"a\",\"position\":1", "\"position\":1,\"label\":\"a\"")

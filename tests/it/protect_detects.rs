@@ -1,7 +1,7 @@
 //! Protected tables: every change behind the run's back is found, by key, and equal tables make
 //! no alarm. One plan protects them all; a `sql` step makes the changes.
 
-use crate::common::{Postgres, World};
+use crate::common::{Db, Store, World};
 
 /// A change to a protected table of five rows, and the key that must be named.
 struct Change {
@@ -25,8 +25,8 @@ const fn change(
 
 const TEXT: &str = "a text, b text";
 
-/// Changes that both databases can make.
-const BOTH: &[Change] = &[
+/// Changes that all databases can make.
+const ALL: &[Change] = &[
     change(TEXT, "'abc', 'x'", "UPDATE {t} SET a = 'abd' WHERE id = 3", "3"),
     change(TEXT, "'abc', 'x'", "UPDATE {t} SET a = 'Abc' WHERE id = 3", "3"),
     change(TEXT, "'abc', 'x'", "UPDATE {t} SET a = 'abc ' WHERE id = 3", "3"),
@@ -149,9 +149,52 @@ const SQLITE: &[Change] = &[
     ),
 ];
 
+const MARIADB: &[Change] = &[
+    change("a decimal(9,2), b text", "1.10, 'x'", "UPDATE {t} SET a = 1.11 WHERE id = 3", "3"),
+    change("a float, b text", "1, 'x'", "UPDATE {t} SET a = 1.0000001 WHERE id = 3", "3"),
+    change("a blob, b text", "x'00ff', 'x'", "UPDATE {t} SET a = x'00fe' WHERE id = 3", "3"),
+    change("a blob, b text", "x'', 'x'", "UPDATE {t} SET a = NULL WHERE id = 3", "3"),
+    change("a binary(2), b text", "x'0000', 'x'", "UPDATE {t} SET a = x'0001' WHERE id = 3", "3"),
+    change("a bit(9), b text", "b'1', 'x'", "UPDATE {t} SET a = b'100000001' WHERE id = 3", "3"),
+    change("a enum('x','y'), b text", "'x', 'x'", "UPDATE {t} SET a = 'y' WHERE id = 3", "3"),
+    change("a set('p','q'), b text", "'p', 'x'", "UPDATE {t} SET a = 'p,q' WHERE id = 3", "3"),
+    change(
+        "a time(6), b text",
+        "'-1:00:00', 'x'",
+        "UPDATE {t} SET a = '1:00:00' WHERE id = 3",
+        "3",
+    ),
+    change(
+        "a datetime(6), b text",
+        "'2024-01-01 00:00:00.000001', 'x'",
+        "UPDATE {t} SET a = '2024-01-01 00:00:00' WHERE id = 3",
+        "3",
+    ),
+    change(
+        "a timestamp(6) NULL, b text",
+        "'2024-01-01 00:00:00', 'x'",
+        "UPDATE {t} SET a = '2024-01-01 09:00:00' WHERE id = 3",
+        "3",
+    ),
+    change("a json, b text", "'{}', 'x'", "UPDATE {t} SET a = '{ }' WHERE id = 3", "3"),
+    change(
+        "a bigint unsigned, b text",
+        "18446744073709551615, 'x'",
+        "UPDATE {t} SET a = 18446744073709551614 WHERE id = 3",
+        "3",
+    ),
+    change(
+        "a longtext, b text",
+        "repeat('x', 100000), 'x'",
+        "UPDATE {t} SET a = concat(repeat('x', 99999), 'y') WHERE id = 3",
+        "3",
+    ),
+];
+
 /// Protects a table for each change and as many that stay, and compares what is said.
-fn detects(changes: &[&Change], database: Option<&Postgres>) {
+fn detects(changes: &[&Change], db: Db) {
     let world = World::new();
+    let database = Store::new(db, &world);
     let mut set_up = String::from(
         "CREATE TABLE s (id integer PRIMARY KEY); INSERT INTO s VALUES (1); \
          CREATE TABLE t (id integer PRIMARY KEY);",
@@ -174,16 +217,8 @@ fn detects(changes: &[&Change], database: Option<&Postgres>) {
             sql.push_str(";\n");
         }
     }
-    let url = match database {
-        Some(database) => {
-            database.sql(&set_up);
-            database.url.clone()
-        }
-        None => {
-            world.sqlite("t.db", &set_up);
-            "sqlite:t.db".to_owned()
-        }
-    };
+    database.sql(&set_up);
+    let url = database.url();
     world.write(
         "p.toml",
         &format!(
@@ -212,12 +247,18 @@ fn detects(changes: &[&Change], database: Option<&Postgres>) {
 
 #[test]
 fn every_change_to_a_protected_table_of_postgres() {
-    let changes: Vec<&Change> = BOTH.iter().chain(POSTGRES).collect();
-    detects(&changes, Some(&Postgres::new()));
+    let changes: Vec<&Change> = ALL.iter().chain(POSTGRES).collect();
+    detects(&changes, Db::Postgres);
 }
 
 #[test]
 fn every_change_to_a_protected_table_of_sqlite() {
-    let changes: Vec<&Change> = BOTH.iter().chain(SQLITE).collect();
-    detects(&changes, None);
+    let changes: Vec<&Change> = ALL.iter().chain(SQLITE).collect();
+    detects(&changes, Db::Sqlite);
+}
+
+#[test]
+fn every_change_to_a_protected_table_of_mariadb() {
+    let changes: Vec<&Change> = ALL.iter().chain(MARIADB).collect();
+    detects(&changes, Db::Mariadb);
 }

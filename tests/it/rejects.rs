@@ -1,6 +1,6 @@
 //! Bad rows go to the rejects with key, column and reason; good rows all arrive.
 
-use crate::common::{Postgres, World};
+use crate::common::{Db, Postgres, Store, World};
 
 #[test]
 fn rows_that_do_not_convert_are_rejected_by_name() {
@@ -45,31 +45,21 @@ fn rows_that_do_not_convert_are_rejected_by_name() {
 
 #[test]
 fn rows_that_the_server_refuses_are_found_one_by_one() {
-    for postgres in [false, true] {
+    for db in Db::ALL {
         for same in [false, true] {
-            let (world, database) = (World::new(), postgres.then(Postgres::new));
+            let world = World::new();
+            let database = Store::new(db, &world);
             let numbers: Vec<String> = (1..=500).map(|n| format!("({n}, {})", n % 37)).collect();
             let source = format!(
                 "CREATE TABLE s (id integer PRIMARY KEY, n integer); INSERT INTO s VALUES {};",
                 numbers.join(",")
             );
             let target = "CREATE TABLE t (id integer PRIMARY KEY, n integer CHECK (n <> 5));";
-            let url = match &database {
-                Some(database) => {
-                    database.sql(target);
-                    if same {
-                        database.sql(&source);
-                    }
-                    database.url.clone()
-                }
-                None => {
-                    world.sqlite("t.db", target);
-                    if same {
-                        world.sqlite("t.db", &source);
-                    }
-                    "sqlite:t.db".to_owned()
-                }
-            };
+            let url = database.url();
+            database.sql(target);
+            if same {
+                database.sql(&source);
+            }
             if !same {
                 world.sqlite("s.db", &source);
             }
@@ -87,11 +77,8 @@ fn rows_that_the_server_refuses_are_found_one_by_one() {
             let expected: Vec<u64> = (1..=500).filter(|n| n % 37 == 5).collect();
             let mut sorted = keys.clone();
             sorted.sort_unstable();
-            assert_eq!(sorted, expected, "postgres {postgres}, same {same}");
-            let count = match &database {
-                Some(database) => database.rows("SELECT count(*) FROM t"),
-                None => world.sqlite_rows("t.db", "SELECT count(*) FROM t"),
-            };
+            assert_eq!(sorted, expected, "{db:?}, same {same}");
+            let count = database.rows("SELECT count(*) FROM t");
             assert_eq!(count, [(500 - expected.len()).to_string()]);
             world.run(&["rollback", "p.toml", "--yes"]).ok();
         }

@@ -1,6 +1,6 @@
 //! Rollback takes back exactly what the run wrote.
 
-use crate::common::{Postgres, World};
+use crate::common::{Db, Store, World};
 
 const SQL: &str = "CREATE TABLE s (id integer PRIMARY KEY, v text);
     CREATE TABLE t (id integer PRIMARY KEY, v text, w text); INSERT INTO t VALUES (-1, 'mine', 'w'), (15, 'between', NULL);";
@@ -11,32 +11,16 @@ const PLAN: &str = "[defaults]\nbatch_rows = 7\n\
 
 #[test]
 fn others_rows_and_changed_rows_stay() {
-    for postgres in [false, true] {
-        let (world, database) = (World::new(), postgres.then(Postgres::new));
+    for db in Db::ALL {
+        let world = World::new();
+        let database = Store::new(db, &world);
         let fill: Vec<String> =
             (0..50).filter(|n| n * 2 != 15).map(|n| format!("({}, 'new')", n * 2)).collect();
         let sql = format!("{SQL} INSERT INTO s VALUES {}", fill.join(","));
-        let url = match &database {
-            Some(database) => {
-                database.sql(&sql);
-                database.url.clone()
-            }
-            None => {
-                world.sqlite("t.db", &sql);
-                "sqlite:t.db".to_owned()
-            }
-        };
-        let execute = |sql: &str| match &database {
-            Some(database) => database.sql(sql),
-            None => world.sqlite("t.db", sql),
-        };
-        let rows = || {
-            let ask = "SELECT id, v, w FROM t ORDER BY id";
-            match &database {
-                Some(database) => database.rows(ask),
-                None => world.sqlite_rows("t.db", ask),
-            }
-        };
+        database.sql(&sql);
+        let url = database.url();
+        let execute = |sql: &str| database.sql(sql);
+        let rows = || database.rows("SELECT id, v, w FROM t ORDER BY id");
         world.write(
             "p.toml",
             &format!("name = \"rb\"\n[source]\nurl = \"{url}\"\n[target]\nurl = \"{url}\"\n{PLAN}"),
@@ -55,7 +39,7 @@ fn others_rows_and_changed_rows_stay() {
         assert_eq!(
             rows(),
             ["-1|mine|w", "15|between|∅", "20|changed|touched", "33|theirs|∅"],
-            "postgres {postgres}"
+            "{db:?}"
         );
     }
 }
@@ -80,20 +64,13 @@ fn a_run_whose_rollback_was_begun_does_not_go_on() {
 
 #[test]
 fn a_copy_of_a_table_without_a_key_is_taken_back() {
-    for postgres in [false, true] {
-        let (world, database) = (World::new(), postgres.then(Postgres::new));
+    for db in Db::ALL {
+        let world = World::new();
+        let database = Store::new(db, &world);
         let sql = "CREATE TABLE s (id integer, v text); INSERT INTO s VALUES (1, 'a'), (2, 'b'), (NULL, 'c'); \
                    CREATE TABLE t (id integer, v text, w integer PRIMARY KEY); INSERT INTO t VALUES (0, 'mine', 0);";
-        let url = match &database {
-            Some(database) => {
-                database.sql(sql);
-                database.url.clone()
-            }
-            None => {
-                world.sqlite("t.db", sql);
-                "sqlite:t.db".to_owned()
-            }
-        };
+        database.sql(sql);
+        let url = database.url();
         world.write(
             "p.toml",
             &format!(
@@ -105,29 +82,19 @@ fn a_copy_of_a_table_without_a_key_is_taken_back() {
         world.run(&["run", "p.toml"]).ok();
         world.run(&["rollback", "p.toml", "--yes"]).ok();
         let ask = "SELECT id, v, w FROM t";
-        let rows = match &database {
-            Some(database) => database.rows(ask),
-            None => world.sqlite_rows("t.db", ask),
-        };
-        assert_eq!(rows, ["0|mine|0"], "postgres {postgres}");
+        let rows = database.rows(ask);
+        assert_eq!(rows, ["0|mine|0"], "{db:?}");
     }
 }
 
 #[test]
 fn two_updates_of_one_row_are_both_taken_back() {
-    for postgres in [false, true] {
-        let (world, database) = (World::new(), postgres.then(Postgres::new));
+    for db in Db::ALL {
+        let world = World::new();
+        let database = Store::new(db, &world);
         let sql = format!("{SQL} INSERT INTO s VALUES (100, 'new'), (102, 'new')");
-        let url = match &database {
-            Some(database) => {
-                database.sql(&sql);
-                database.url.clone()
-            }
-            None => {
-                world.sqlite("t.db", &sql);
-                "sqlite:t.db".to_owned()
-            }
-        };
+        database.sql(&sql);
+        let url = database.url();
         let again =
             "[[step]]\nname = \"again\"\nupdate = \"t\"\n[step.set]\nw = { value = \"again\" }\n";
         world.write(
@@ -139,11 +106,8 @@ fn two_updates_of_one_row_are_both_taken_back() {
         world.run(&["run", "p.toml"]).ok();
         world.run(&["rollback", "p.toml", "--yes"]).ok();
         let ask = "SELECT id, v, w FROM t ORDER BY id";
-        let rows = match &database {
-            Some(database) => database.rows(ask),
-            None => world.sqlite_rows("t.db", ask),
-        };
-        assert_eq!(rows, ["-1|mine|w", "15|between|∅"], "postgres {postgres}");
+        let rows = database.rows(ask);
+        assert_eq!(rows, ["-1|mine|w", "15|between|∅"], "{db:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::common::{Postgres, World, psql, ran, sqlite_rows};
+use crate::common::{Postgres, World, mariadb, psql, ran, sqlite_rows};
 use crate::pair::{Pair, plan};
 
 /// Raises `code` for the `hit`-th row that is written to `t`, once: a sequence doesn't roll back.
@@ -69,18 +69,20 @@ fn an_unknown_error_stops_the_step_and_makes_no_reject() {
 /// A server of its own, which a test may stop.
 struct Server {
     dir: tempfile::TempDir,
+    script: &'static str,
     url: String,
 }
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres");
+const POSTGRES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres");
+const MARIADB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mariadb");
 
 impl Server {
     /// Started by `wrap` (a command before the script's), which may be empty.
-    fn start(wrap: &[&str]) -> Server {
+    fn start(script: &'static str, wrap: &[&str]) -> Server {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let words: Vec<&str> = wrap.iter().copied().chain([SCRIPT]).collect();
+        let words: Vec<&str> = wrap.iter().copied().chain([script]).collect();
         let home = dir.path().join("pg");
         let output = Command::new(words[0])
             .args(&words[1..])
@@ -90,7 +92,7 @@ impl Server {
         let out = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let url = out.trim().rsplit_once("URL=").unwrap().1.to_owned();
-        Server { dir, url }
+        Server { dir, script, url }
     }
 
     fn home(&self) -> String {
@@ -98,7 +100,7 @@ impl Server {
     }
 
     fn script(&self, command: &str) {
-        let done = Command::new(SCRIPT).args([command, &self.home()]).output().unwrap();
+        let done = Command::new(self.script).args([command, &self.home()]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
@@ -111,13 +113,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = Command::new(SCRIPT).args(["stop", &self.home()]).output();
+        let _ = Command::new(self.script).args(["stop", &self.home()]).output();
     }
 }
 
 #[test]
 fn a_server_that_crashes_in_mid_run_is_waited_for() {
-    let server = Server::start(&[]);
+    let server = Server::start(POSTGRES, &[]);
     psql(
         &server.url,
         "CREATE TABLE s (id integer PRIMARY KEY, name text, v text); \
@@ -148,6 +150,33 @@ fn a_server_that_crashes_in_mid_run_is_waited_for() {
     assert_eq!(rows.trim(), "2000|2000|1|2000");
     let sums = "SELECT sum(read_rows), sum(inserted) FROM tablelift.batches";
     assert_eq!(psql(&server.url, sums).trim(), "2000|2000");
+}
+
+#[test]
+fn a_mariadb_that_crashes_in_mid_run_is_waited_for() {
+    let server = Server::start(MARIADB, &[]);
+    mariadb(
+        &server.url,
+        "CREATE TABLE s (id integer PRIMARY KEY, name text, v text); \
+         INSERT INTO s SELECT seq, concat('n', seq), 'x' FROM seq_1_to_1200; \
+         CREATE TABLE t (id integer PRIMARY KEY, name varchar(9), data text); \
+         CREATE TABLE marks (n integer)",
+    );
+    let world = World::new();
+    let options = "[defaults]\nbatch_rows = 20\nworkers = 2\nretries = 9\n\
+                   [throttle]\nrows_per_second = 350";
+    world.write("p.toml", &plan(&server.url, &server.url, options));
+    let mut command = world.command(&["run", "p.toml", "--json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(1200));
+    server.script("restart");
+    let run = ran(child.wait_with_output().unwrap());
+    assert!(!run.events("batch_retried").is_empty(), "the crash landed: {}", run.out);
+    run.ok();
+    let rows = mariadb(&server.url, "SELECT count(*), count(DISTINCT id), max(id) FROM t");
+    assert_eq!(rows.trim(), "1200\t1200\t1200");
+    let sums = "SELECT sum(read_rows), sum(inserted) FROM tablelift_batches";
+    assert_eq!(mariadb(&server.url, sums).trim(), "1200\t1200");
 }
 
 /// A mount namespace of one's own, in which a tiny file system can fill up.
@@ -204,7 +233,7 @@ fn a_full_disk_under_postgres_is_said_and_the_run_goes_on_when_there_is_room() {
         "mount -t tmpfs -o size=1m tmpfs {path} && chown postgres {path} && chmod 755 {path} && \
          head -c 800000 /dev/zero > {path}/filler && exec \"$0\" \"$@\""
     );
-    let server = Server::start(&["unshare", "-m", "bash", "-c", &mount]);
+    let server = Server::start(POSTGRES, &["unshare", "-m", "bash", "-c", &mount]);
     psql(&server.url, &format!("CREATE TABLESPACE small LOCATION '{path}/ts'").replace("/ts", ""));
     psql(
         &server.url,

@@ -228,7 +228,7 @@ async fn agree(
     list: &[String],
     [one, two]: [&tablelift::sql::Table; 2],
 ) {
-    let (one_sql, two_sql) = (one.name.sql(), two.name.sql());
+    let (one_sql, two_sql) = (one.name.sql(session.dialect()), two.name.sql(session.dialect()));
     let flavor = session.dialect().flavor();
     let by_sql =
         format!("INSERT INTO {one_sql} (plain, doc, rest) SELECT {} FROM src s", list.join(", "));
@@ -269,7 +269,7 @@ async fn agree(
         tablelift::sql::Flavor::Postgres => {
             format!("SELECT plain::text, doc::text, rest::text FROM {table} ORDER BY 2, 3, 1")
         }
-        tablelift::sql::Flavor::Sqlite => {
+        tablelift::sql::Flavor::Sqlite | tablelift::sql::Flavor::Mysql => {
             format!("SELECT typeof(plain), quote(plain), doc, rest FROM {table} ORDER BY 3, 4, 2")
         }
     };

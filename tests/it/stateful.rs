@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::pair::Pair;
+use crate::pair::{Db, Pair};
 use crate::random::Random;
 
 const OPERATIONS: u64 = 15;
@@ -35,8 +35,8 @@ struct Sequence {
 }
 
 impl Sequence {
-    fn new(seed: u64, source_pg: bool, target_pg: bool) -> Sequence {
-        let pair = Pair::new(u32::try_from(ROWS).unwrap(), source_pg, target_pg);
+    fn new(seed: u64, source: Db, target: Db) -> Sequence {
+        let pair = Pair::new(u32::try_from(ROWS).unwrap(), source, target);
         let model = Model {
             rows: BTreeMap::new(),
             ours: BTreeMap::new(),
@@ -50,10 +50,7 @@ impl Sequence {
     }
 
     fn execute(&self, sql: &str) {
-        match &self.pair.postgres {
-            Some(database) => database.sql(sql),
-            None => self.pair.world.sqlite("t.db", sql),
-        }
+        self.pair.sql(&self.pair.target, sql);
     }
 
     fn write_plan(&mut self, slow: bool) {
@@ -281,11 +278,12 @@ impl Sequence {
     }
 }
 
-fn sequences(source_pg: bool, target_pg: bool, default: u64) {
+fn sequences(source: impl Into<Db>, target: impl Into<Db>, default: u64) {
+    let (source, target) = (source.into(), target.into());
     let given = std::env::var("TABLELIFT_TEST_CASES").ok().and_then(|n| n.parse().ok());
     let first = Random::seed();
     for seed in first..first + given.unwrap_or(default) {
-        let mut sequence = Sequence::new(seed, source_pg, target_pg);
+        let mut sequence = Sequence::new(seed, source, target);
         for _ in 0..OPERATIONS {
             sequence.operation();
         }
@@ -310,4 +308,9 @@ fn commands_in_any_order_from_postgres_to_postgres() {
 #[test]
 fn commands_in_any_order_from_postgres_to_sqlite() {
     sequences(true, false, 8);
+}
+
+#[test]
+fn commands_in_any_order_from_mariadb_to_mariadb() {
+    sequences(Db::Mariadb, Db::Mariadb, 5);
 }

@@ -102,6 +102,22 @@ fn drivers_stay_in_db() {
 }
 
 #[test]
+fn names_are_quoted_by_their_dialect() {
+    // Double quotes are right where one database is meant.
+    let own = ["sql", "db/postgres", "db/sqlite", "db/indexes.rs", "mapping/render"];
+    for (path, text) in sources("src") {
+        let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+        let bare = code(&text).replace(".quote(", "").replace(".quote_list(", "");
+        let uses = [" quote(", "(quote(", " quote_list("].iter().any(|word| bare.contains(word));
+        assert!(
+            !uses || own.iter().any(|room| inside.starts_with(room)),
+            "{} quotes a name without its dialect",
+            path.display()
+        );
+    }
+}
+
+#[test]
 fn the_library_never_prints_reads_the_environment_or_exits() {
     for (path, text) in sources("src") {
         if ["main", "cli"].contains(&room(&path).as_str()) {

@@ -3,6 +3,7 @@
 use super::session::PgSession;
 use crate::db::{Sample, Session as _};
 use crate::error::Result;
+use crate::sql::postgres::POSTGRES;
 use crate::sql::table::UniqueKey;
 use crate::sql::{Column, ColumnType, Kind, Statement, Table, TableName};
 use crate::value::{Row, Value};
@@ -115,7 +116,7 @@ async fn find(session: &mut PgSession, name: &TableName) -> Result<Option<(i64, 
         candidates.push(TableName::within(schema, table));
     }
     for candidate in candidates {
-        let found = session.rows(&Statement::new(FIND).bind(candidate.sql())).await?;
+        let found = session.rows(&Statement::new(FIND).bind(candidate.sql(&POSTGRES))).await?;
         if let Some(row) = found.into_iter().next() {
             let Value::Int(oid) = row[0] else { continue };
             return Ok(Some((oid, TableName::within(text(&row[1]), text(&row[2])))));
@@ -157,7 +158,7 @@ pub async fn constraint_columns(
          JOIN pg_class n ON n.oid = i.indexrelid WHERE i.indrelid = a.attrelid AND n.relname = $2)) \
          ORDER BY a.attnum",
     )
-    .bind(table.name.sql())
+    .bind(table.name.sql(&POSTGRES))
     .bind(name);
     let rows = session.rows(&ask).await?;
     Ok(rows.iter().filter_map(|row| row.first().and_then(Value::to_text)).collect())

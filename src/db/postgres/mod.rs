@@ -6,7 +6,6 @@ pub mod copy_out;
 #[doc(hidden)]
 pub mod copy_text;
 mod error;
-mod relay;
 mod session;
 mod watch;
 mod write;
@@ -19,9 +18,10 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::sync::OnceCell;
 
-use self::relay::Relay;
 use self::session::PgSession;
-use self::watch::{CONNECT_TIMEOUT, Watch};
+use self::watch::Watch;
+use super::relay::{self, Relay};
+use super::watch::CONNECT_TIMEOUT;
 use super::{Access, Session, url};
 use crate::error::{Class, Error, Result};
 use crate::sql::Statement;

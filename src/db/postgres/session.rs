@@ -272,9 +272,10 @@ impl Session for PgSession {
                   FROM (SELECT pg_get_serial_sequence($1, $2) AS name) q) s \
                  WHERE s.name IS NOT NULL",
                 quote(&column.name),
-                table.name.sql()
+                table.name.sql(&POSTGRES)
             );
-            let statement = Statement::new(text).bind(table.name.sql()).bind(column.name.as_str());
+            let statement =
+                Statement::new(text).bind(table.name.sql(&POSTGRES)).bind(column.name.as_str());
             self.rows(&statement).await?;
         }
         Ok(())

@@ -13,6 +13,7 @@ use crate::key::{Key, KeyPart};
 use crate::mapping::BoundLookup;
 use crate::mapping::wire::encode;
 use crate::plan::OnConflict;
+use crate::sql::postgres::POSTGRES;
 use crate::sql::{Bind, Column, Statement, Table, quote, quote_list};
 use crate::value::{Row, Value};
 
@@ -27,7 +28,7 @@ pub async fn insert(session: &mut PgSession, insert: &Insert<'_>) -> Result<Inse
         let list = quote_list(insert.columns.iter().map(|column| column.name.as_str()));
         let sent = copy_in(
             session,
-            &format!("COPY {} ({list}) FROM STDIN", insert.table.name.sql()),
+            &format!("COPY {} ({list}) FROM STDIN", insert.table.name.sql(&POSTGRES)),
             insert.rows.iter().map(Vec::as_slice),
         )
         .await?;
@@ -114,7 +115,8 @@ pub async fn copy_blocks(
     session.broken = true;
     let watch = &session.watch;
     let list = quote_list(columns.iter().map(|column| column.name.as_str()));
-    let statement = format!("COPY {} ({list}) FROM STDIN (FORMAT binary)", table.name.sql());
+    let statement =
+        format!("COPY {} ({list}) FROM STDIN (FORMAT binary)", table.name.sql(&POSTGRES));
     let copy = watch.answer(session.connection.copy_in_raw(&statement)).await;
     let mut copy = copy.map_err(|failure| error::convert(&failure))?;
     crate::fail::point("half_written");
@@ -182,7 +184,7 @@ fn key_parts(key: &[String]) -> String {
 }
 
 async fn from_stage(session: &mut PgSession, insert: &Insert<'_>, stage: &str) -> Result<Inserted> {
-    let table = insert.table.name.sql();
+    let table = insert.table.name.sql(&POSTGRES);
     let mut out = Inserted::default();
     if insert.conflict == OnConflict::Update {
         out.images = images(session, insert, stage).await?;
@@ -254,7 +256,7 @@ async fn images(session: &mut PgSession, insert: &Insert<'_>, stage: &str) -> Re
         "SELECT {}, t.xmin::text, {} FROM {} t JOIN {stage} s ON {} FOR UPDATE OF t",
         key_parts(key),
         values.join(", "),
-        table.name.sql(),
+        table.name.sql(&POSTGRES),
         on_key(key, columns),
     );
     let rows = session.rows(&Statement::new(sql)).await?;
@@ -310,7 +312,7 @@ pub async fn update(
         "SELECT {}, t.xmin::text, {} FROM {} t JOIN {stage} s ON {} WHERE {} FOR UPDATE OF t",
         key_parts(key),
         values.join(", "),
-        table.name.sql(),
+        table.name.sql(&POSTGRES),
         join.join(" AND "),
         differs.join(" OR "),
     );
@@ -323,7 +325,7 @@ pub async fn update(
         .collect();
     let write = format!(
         "UPDATE {} t SET {} FROM {stage} s WHERE {} AND ({})",
-        table.name.sql(),
+        table.name.sql(&POSTGRES),
         set.join(", "),
         join.join(" AND "),
         differs.join(" OR "),
@@ -354,7 +356,7 @@ pub async fn look_up(
         quote(&lookup.take),
         arrays.join(", "),
         names.join(", "),
-        lookup.table.sql(),
+        lookup.table.sql(&POSTGRES),
         join.join(" AND "),
     );
     let mut statement = Statement::new(sql);

@@ -172,7 +172,7 @@ impl Session for SqliteSession {
         if !column.ty.name.eq_ignore_ascii_case("integer") {
             return Ok(Sample::None);
         }
-        let (name, from) = (crate::sql::quote(&column.name), table.sql());
+        let (name, from) = (crate::sql::quote(&column.name), table.sql(&SQLITE));
         let range =
             format!("SELECT (SELECT max({name}) FROM {from}), (SELECT min({name}) FROM {from})");
         let rows = self.rows(&Statement::new(range)).await?;

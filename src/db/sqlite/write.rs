@@ -122,7 +122,7 @@ fn write_row(
     let mut parts = Vec::with_capacity(insert.key.len());
     for at in 0..insert.key.len() {
         let part = lenient(written.get_ref(at + 1).map_err(convert)?);
-        parts.extend(KeyPart::from_sqlite(&part));
+        parts.extend(KeyPart::from_stored(&part));
     }
     let key = Key(parts);
     // The statement runs to its end, so that a late error is seen.
@@ -146,7 +146,7 @@ fn write_row(
 fn returning_sql(insert: &Insert<'_>) -> String {
     let mut sql = insert_sql(insert);
     sql.push_str(" RETURNING ");
-    sql.push_str(&SQLITE.digest(&quote(&insert.table.name.name), insert.digest));
+    sql.push_str(&SQLITE.digest(&quote(&insert.table.name.name), insert.table, insert.digest));
     for name in insert.key {
         sql.push_str(", ");
         sql.push_str(&quote(name));
@@ -155,7 +155,7 @@ fn returning_sql(insert: &Insert<'_>) -> String {
 }
 
 fn insert_sql(insert: &Insert<'_>) -> String {
-    let table = insert.table.name.sql();
+    let table = insert.table.name.sql(&SQLITE);
     let columns = quote_list(insert.columns.iter().map(|column| column.name.as_str()));
     let places: Vec<String> = (1..=insert.columns.len()).map(|at| format!("?{at}")).collect();
     let key = quote_list(insert.key.iter().map(String::as_str));
@@ -178,7 +178,7 @@ fn insert_sql(insert: &Insert<'_>) -> String {
 fn sent_key(insert: &Insert<'_>, row: &Row) -> Key {
     let parts = insert.key.iter().filter_map(|name| {
         let at = insert.columns.iter().position(|column| column.name == *name)?;
-        KeyPart::from_sqlite(&row[at])
+        KeyPart::from_stored(&row[at])
     });
     Key(parts.collect())
 }
@@ -212,7 +212,7 @@ fn image(
     let sql = format!(
         "SELECT {} FROM {} t WHERE {}",
         list.join(", "),
-        table.name.sql(),
+        table.name.sql(&SQLITE),
         key_condition(key, 0)
     );
     let read = || -> rusqlite::Result<Option<Row>> {
@@ -247,10 +247,10 @@ pub fn update(
         .collect();
     let sql = format!(
         "UPDATE {} AS t SET {} WHERE {} RETURNING {}",
-        table.name.sql(),
+        table.name.sql(&SQLITE),
         set.join(", "),
         key_condition(key, columns.len()),
-        SQLITE.digest(&quote(&table.name.name), digest),
+        SQLITE.digest(&quote(&table.name.name), table, digest),
     );
     let mut images = Vec::new();
     for (at, update) in updates.iter().enumerate() {
@@ -305,7 +305,7 @@ pub fn look_up(
     let sql = format!(
         "SELECT t.{} FROM {} t WHERE {} LIMIT 2",
         quote(&lookup.take),
-        lookup.table.sql(),
+        lookup.table.sql(&SQLITE),
         conditions.join(" AND "),
     );
     let find = |key: &[Value]| -> rusqlite::Result<Vec<Value>> {

@@ -8,7 +8,6 @@ use crate::error::Result;
 use crate::key::{Key, KeyPart};
 use crate::mapping::BoundMapping;
 use crate::mapping::eval::{Context, Found};
-use crate::sql::Flavor;
 use crate::value::Value;
 
 /// Answers of the target to lookups and moved keys, for one batch.
@@ -60,7 +59,7 @@ impl Lookups {
             let mut keys: HashMap<Key, Vec<String>> = HashMap::new();
             for (name, value) in wanted.drain() {
                 self.moved[which].insert(name.clone(), None);
-                if let Some(part) = source_key(source, &value) {
+                if let Some(part) = source.dialect().key_part(&value) {
                     keys.entry(Key(vec![part])).or_default().push(name);
                 }
             }
@@ -74,13 +73,6 @@ impl Lookups {
             }
         }
         Ok(())
-    }
-}
-
-fn source_key(flavor: Flavor, value: &Value) -> Option<KeyPart> {
-    match flavor {
-        Flavor::Postgres => KeyPart::from_postgres(value),
-        Flavor::Sqlite => KeyPart::from_sqlite(value),
     }
 }
 

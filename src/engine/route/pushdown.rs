@@ -14,7 +14,7 @@ use crate::error::{Class, Error, Result};
 use crate::key::{Key, KeyRange};
 use crate::ledger::chunks::Chunk;
 use crate::plan::OnConflict;
-use crate::sql::{Flavor, Statement, quote_list};
+use crate::sql::{Flavor, Statement};
 use crate::value::Value;
 
 /// The route.
@@ -43,17 +43,20 @@ impl Pushdown {
         let job = &shared.job;
         let key = job.source.key.as_ref().ok_or_else(|| Error::stop("pushdown needs a key"))?;
         let dialect = session.dialect();
-        let conditions: Vec<String> =
-            key.no_null("s").into_iter().chain([key.within(dialect, "s", range)]).collect();
-        let table = job.target.name.sql();
-        let names = quote_list(job.written.iter().map(|column| column.name.as_str()));
+        let conditions: Vec<String> = key
+            .no_null(dialect, "s")
+            .into_iter()
+            .chain([key.within(dialect, "s", range)])
+            .collect();
+        let table = job.target.name.sql(dialect);
+        let names = dialect.quote_list(&mut job.written.iter().map(|column| column.name.as_str()));
         let overriding = if job.written.iter().any(|column| column.identity_always) {
             " OVERRIDING SYSTEM VALUE"
         } else {
             ""
         };
         let conflict = if job.options.on_conflict == OnConflict::Skip {
-            let key = quote_list(job.marks.key.iter().map(String::as_str));
+            let key = dialect.quote_list(&mut job.marks.key.iter().map(String::as_str));
             format!(" ON CONFLICT ({key}) DO NOTHING")
         } else {
             String::new()
@@ -71,9 +74,12 @@ impl Pushdown {
                  {overriding} SELECT * FROM r{conflict} RETURNING 1) \
                  SELECT (SELECT count(*) FROM r), (SELECT count(*) FROM w)"
             ),
-            Flavor::Sqlite => {
-                let digest =
-                    dialect.digest(&crate::sql::quote(&job.target.name.name), &job.marks.digest);
+            Flavor::Sqlite | Flavor::Mysql => {
+                let digest = dialect.digest(
+                    &dialect.quote(&job.target.name.name),
+                    &job.target,
+                    &job.marks.digest,
+                );
                 format!("INSERT INTO {table} ({names}) {rows}{conflict} RETURNING {digest}")
             }
         })
@@ -92,14 +98,16 @@ impl Route for Pushdown {
         let source = &self.shared.job.source;
         let key = source.key.as_ref().ok_or_else(|| Error::stop("pushdown needs a key"))?;
         let dialect = session.dialect();
-        let conditions: Vec<String> =
-            key.no_null("s").into_iter().chain([key.within(dialect, "s", &self.rest)]).collect();
-        let names = key.names();
+        let conditions: Vec<String> = key
+            .no_null(dialect, "s")
+            .into_iter()
+            .chain([key.within(dialect, "s", &self.rest)])
+            .collect();
         let full = format!(
             "SELECT {} FROM {} ORDER BY {} LIMIT 1 OFFSET {}",
-            dialect.key_list("s", &names),
+            dialect.key_list("s", &key.0),
             source.joint_from_where(&conditions),
-            key.list("s"),
+            key.ascending(dialect, "s"),
             limit.saturating_sub(1),
         );
         if let Some(row) = session.rows(&Statement::new(full)).await?.first() {
@@ -110,19 +118,19 @@ impl Route for Pushdown {
         let find = format!(
             "SELECT {}, count(*) OVER () FROM (SELECT {} FROM {} ORDER BY {} LIMIT {limit}) q \
              ORDER BY {} LIMIT 1",
-            dialect.key_list("q", &names),
-            key.list("s"),
+            dialect.key_list("q", &key.0),
+            key.columns(dialect, "s"),
             source.joint_from_where(&conditions),
-            key.list("s"),
-            key.descending("q"),
+            key.ascending(dialect, "s"),
+            key.descending(dialect, "q"),
         );
         let found = session.rows(&Statement::new(find)).await?;
         let Some(row) = found.first() else {
             self.next = None;
             return Ok(Waiting::default());
         };
-        let upto = key_of(dialect.flavor(), &row[..names.len()], &source.name)?;
-        let rows = crate::ledger::unsigned(&row[names.len()]);
+        let upto = key_of(dialect.flavor(), &row[..key.0.len()], &source.name)?;
+        let rows = crate::ledger::unsigned(&row[key.0.len()]);
         self.next = Some((upto, rows));
         Ok(Waiting { rows, bytes: 0 })
     }
@@ -145,7 +153,7 @@ impl Route for Pushdown {
                 batch.read = crate::ledger::unsigned(&counts[0]);
                 batch.inserted = crate::ledger::unsigned(&counts[1]);
             }
-            Flavor::Sqlite => {
+            Flavor::Sqlite | Flavor::Mysql => {
                 let rows = session.rows(&sql).await?;
                 batch.inserted = rows.len() as u64;
                 // The transaction holds SQLite's only write lock and one view of the source.

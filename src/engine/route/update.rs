@@ -39,8 +39,9 @@ impl UpdateRows {
     fn conditions(&self, session: &dyn Session, range: &KeyRange) -> Result<Vec<String>> {
         let key = self.shared.job.source.key.as_ref();
         let key = key.ok_or_else(|| Error::stop("an update needs a key"))?;
-        let within = key.within(session.dialect(), "s", range);
-        Ok(key.no_null("s").into_iter().chain([within]).collect())
+        let dialect = session.dialect();
+        let within = key.within(dialect, "s", range);
+        Ok(key.no_null(dialect, "s").into_iter().chain([within]).collect())
     }
 
     /// The rows of the range, locked until commit.
@@ -54,12 +55,12 @@ impl UpdateRows {
         let dialect = session.dialect();
         let key = job.source.key.as_ref().ok_or_else(|| Error::stop("an update needs a key"))?;
         let mut list = render::render_inputs(&job.mapping, dialect.flavor(), "s", &[]);
-        list.push(dialect.key_list("s", &key.names()));
+        list.push(dialect.key_list("s", &key.0));
         let select = format!(
             "SELECT {} FROM {} ORDER BY {} LIMIT {limit}{}",
             list.join(", "),
             job.source.from_where(&self.conditions(session, range)?),
-            key.list("s"),
+            key.ascending(dialect, "s"),
             dialect.for_update(),
         );
         let mut kinds: Vec<Kind> =
@@ -114,9 +115,9 @@ impl Route for UpdateRows {
         let dialect = session.dialect();
         let find = format!(
             "SELECT {} FROM {} ORDER BY {} LIMIT {limit}",
-            dialect.key_list("s", &key.names()),
+            dialect.key_list("s", &key.0),
             source.from_where(&self.conditions(session, &self.rest)?),
-            key.list("s"),
+            key.ascending(dialect, "s"),
         );
         let found = session.rows(&Statement::new(find)).await?;
         self.next = match found.last() {

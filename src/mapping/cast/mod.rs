@@ -17,7 +17,7 @@ mod tests;
 pub(crate) use numbers::numeric_text;
 pub(crate) use pairs::exact_in_sql;
 pub use pairs::{Pair, pair};
-pub(crate) use times::{civil, days, moment};
+pub(crate) use times::{calendar_day, civil, days, moment};
 pub use types::parse_type;
 
 use crate::sql::{Affinity, ColumnType, Kind};
@@ -51,7 +51,28 @@ pub fn interpret(value: Value, kind: &Kind) -> Result<Value, String> {
             text.truncate(text.trim_end_matches(' ').len());
             Ok(Value::Text(text))
         }
+        // MySQL's zero dates: what they mean, the plan has to say.
+        (
+            Kind::Date | Kind::Timestamp(_) | Kind::TimestampTz(_),
+            Value::Typed(Scalar::Date | Scalar::Timestamp | Scalar::TimestampTz, text),
+        ) if is_zero_date(&text) => Err(format!("{}: a date with zeros is none", kind_name(kind))),
         (_, value) => Ok(value),
+    }
+}
+
+/// `0000-00-00`, `2024-00-15`: MySQL may hold such dates.
+fn is_zero_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() >= 10
+        && bytes[4] == b'-'
+        && (bytes.starts_with(b"0000") || &bytes[5..7] == b"00" || &bytes[8..10] == b"00")
+}
+
+fn kind_name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Date => "date",
+        Kind::TimestampTz(_) => "timestamp",
+        _ => "datetime",
     }
 }
 

@@ -245,6 +245,11 @@ pub(crate) fn moment(text: &str) -> Option<(Option<i64>, i64)> {
     Some((parts.day, seconds * 1_000_000 + micros))
 }
 
+/// Days since 1970-01-01 of `2024-01-31`; `None` for what the calendar has not.
+pub(crate) fn calendar_day(text: &str) -> Option<i64> {
+    parse_date(text, false)
+}
+
 /// Days since 1970-01-01; year 0 is 1 BC.
 pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };

@@ -16,6 +16,7 @@ impl Program {
         let format = match target {
             Flavor::Postgres => Format::Copy,
             Flavor::Sqlite => Format::Sqlite,
+            Flavor::Mysql => return Err("MySQL takes rows as values of a statement".to_owned()),
         };
         let mut columns = Vec::with_capacity(mapping.columns.len());
         for column in &mapping.columns {
@@ -52,6 +53,11 @@ fn plain(which: usize, from: &ColumnType, to: &ColumnType, source: Flavor) -> Op
         // A stored value is stored again as it is; booleans and documents are looked at.
         (Kind::Dynamic(a), Kind::Dynamic(b)) if a == b && !matches!(a, Bool | Json) => {
             Op::Same(which)
+        }
+        (Kind::Text { padded: false, .. }, Kind::Text { max, padded: false })
+            if source == Flavor::Mysql =>
+        {
+            Op::Text(which, *max)
         }
         (Kind::Int(_), Kind::Dynamic(Integer | Numeric)) => Op::Int(which, 8),
         (Kind::Text { padded: false, .. }, Kind::Dynamic(Text | Blob)) => Op::Text(which, None),
@@ -109,6 +115,8 @@ fn node(mapping: &BoundMapping, rule: &BoundRule, binary: bool, source: Flavor) 
             if mapping.inputs[*which].form == Form::Value
                 && match mapping.inputs[*which].kind_read() {
                     Kind::Dynamic(Affinity::Json) => true,
+                    // Children that have no JSON are marked inside of the document.
+                    Kind::Json if source != Flavor::Postgres => true,
                     Kind::Json => {
                         binary && !matches!(mapping.inputs[*which].source, InputSource::Children(_))
                     }

@@ -3,6 +3,7 @@
 //! Only rules that can't refuse a row by themselves become SQL; for any other the reason is
 //! returned, and the rows are evaluated one by one instead.
 
+mod mysql;
 mod postgres;
 mod sqlite;
 
@@ -10,7 +11,8 @@ pub use sqlite::{SQL_FUNCTIONS, sql_function};
 
 use super::bind::{BoundChildren, BoundMapping, BoundRule, Form, Input, InputSource};
 pub use crate::sql::Flavor;
-use crate::sql::{Kind, quote};
+use crate::sql::Kind;
+use crate::sql::mysql::readable;
 use crate::value::Value;
 
 /// The SELECT list of an INSERT … SELECT inside one database: one expression per written
@@ -28,6 +30,7 @@ pub fn render(mapping: &BoundMapping, to: Flavor, alias: &str) -> Result<Vec<Str
             let made = match to {
                 Flavor::Postgres => postgres::assign(&select, &column.rule, &column.ty),
                 Flavor::Sqlite => sqlite::assign(&select, &column.rule, &column.ty),
+                Flavor::Mysql => mysql::assign(&select, &column.rule, &column.ty),
             };
             made.map_err(|Why { rule, what }| {
                 format!("rule {rule} of column {} {what}", column.name)
@@ -48,6 +51,9 @@ pub fn render_inputs(
         Select { inputs: &mapping.inputs, lossy: mapping.lossy, flavor, alias, child: false };
     let form = |(at, input): (usize, &Input)| {
         let raw = select.raw(input);
+        if flavor == Flavor::Mysql && !matches!(input.source, InputSource::Children(_)) {
+            return readable(&raw, &input.ty);
+        }
         if flavor != Flavor::Postgres || unread.get(at) == Some(&true) {
             return raw;
         }
@@ -85,10 +91,16 @@ struct Select<'a> {
 }
 
 impl Select<'_> {
+    /// A column of a table by its alias.
+    fn name(&self, alias: &str, column: &str) -> String {
+        let dialect = self.flavor.dialect();
+        format!("{}.{}", dialect.quote(alias), dialect.quote(column))
+    }
+
     /// The input's own value.
     fn raw(&self, input: &Input) -> String {
         match &input.source {
-            InputSource::Column(name) => format!("{}.{}", quote(self.alias), quote(name)),
+            InputSource::Column(name) => self.name(self.alias, name),
             // The line break ends a comment at the end of the expression.
             InputSource::Sql(sql) if sql.contains("--") => format!("({sql}\n)"),
             InputSource::Sql(sql) => format!("({sql})"),
@@ -106,13 +118,11 @@ impl Select<'_> {
             alias: &alias,
             child: true,
         };
-        let name = |column: &str| format!("{}.{}", quote(&alias), quote(column));
+        let name = |column: &str| self.name(&alias, column);
         let matches: Vec<_> = children
             .matches
             .iter()
-            .map(|(child, parent)| {
-                format!("{} = {}.{}", name(child), quote(self.alias), quote(parent))
-            })
+            .map(|(child, parent)| format!("{} = {}", name(child), self.name(self.alias, parent)))
             .collect();
         let order: Vec<_> = children.order_by.iter().map(|column| name(column)).collect();
         let order = if order.is_empty() {
@@ -122,8 +132,8 @@ impl Select<'_> {
         };
         let from = format!(
             "{} AS {} WHERE {}",
-            children.table.name.sql(),
-            quote(&alias),
+            children.table.name.sql(self.flavor.dialect()),
+            self.flavor.dialect().quote(&alias),
             matches.join(" AND ")
         );
         match self.flavor {
@@ -131,6 +141,11 @@ impl Select<'_> {
                 let element =
                     postgres::json(&inner, &children.element).unwrap_or_else(|_| "NULL".to_owned());
                 format!("(SELECT coalesce(jsonb_agg({element}{order}), '[]'::jsonb) FROM {from})")
+            }
+            Flavor::Mysql => {
+                let element =
+                    mysql::json(&inner, &children.element).unwrap_or_else(|_| "NULL".to_owned());
+                mysql::array(&element, &order, &from)
             }
             Flavor::Sqlite => {
                 let element =

@@ -17,15 +17,15 @@ use crate::value::{Scalar, Value, write_json_string};
 pub enum Cell<'a> {
     /// SQL NULL.
     Null,
-    /// SQLite INTEGER.
+    /// SQLite INTEGER; an integer of MySQL.
     Int(i64),
-    /// SQLite REAL.
+    /// SQLite REAL; a float of MySQL.
     Float(f64),
-    /// SQLite TEXT.
+    /// SQLite TEXT; of MySQL all the rest but bytes, moments at UTC without saying so.
     Text(&'a str),
-    /// SQLite TEXT that is not UTF-8.
+    /// Text that is not UTF-8.
     Malformed(&'a [u8]),
-    /// SQLite BLOB.
+    /// SQLite BLOB; bytes of MySQL.
     Blob(&'a [u8]),
     /// PostgreSQL's binary form of the column's kind (its `typsend` function).
     Wire(&'a [u8]),
@@ -59,11 +59,9 @@ impl Cell<'_> {
         Ok(match self {
             Cell::Null => Value::Null,
             Cell::Int(i) => Value::Int(*i),
+            Cell::Float(f) if *kind == Kind::Float4 => Value::Real(*f as f32),
             Cell::Float(f) => Value::Float(*f),
-            Cell::Text(text) if matches!(kind, Kind::Json | Kind::Jsonb) => {
-                Value::Json((*text).to_owned())
-            }
-            Cell::Text(text) => Value::Text((*text).to_owned()),
+            Cell::Text(text) => text_value(kind, text),
             Cell::Malformed(bytes) | Cell::Blob(bytes) => Value::Bytes(bytes.to_vec()),
             Cell::Wire(bytes) => wire_value(kind, bytes)?,
         })
@@ -80,6 +78,11 @@ impl Cell<'_> {
             (Cell::Int(i), _) => write_int(*i, out),
             (Cell::Text(text), Kind::Json | Kind::Jsonb) => out.push_str(text),
             (Cell::Text(_), Kind::Dynamic(Affinity::Json)) => return false,
+            (Cell::Text(text), Kind::Numeric(_)) => out.push_str(text),
+            (
+                Cell::Text(_),
+                Kind::Date | Kind::Time(_) | Kind::Timestamp(_) | Kind::TimestampTz(_),
+            ) => return false,
             // jsonb has no such character, and the row is a reject.
             (Cell::Text(text), _) if text.as_bytes().contains(&0) => return false,
             (Cell::Text(text), _) => write_json_string(text, out),
@@ -91,6 +94,21 @@ impl Cell<'_> {
             },
         }
         true
+    }
+}
+
+/// The value that a text is in a column of this kind.
+fn text_value(kind: &Kind, text: &str) -> Value {
+    let typed = |scalar: Scalar| Value::Typed(scalar, text.to_owned());
+    match kind {
+        Kind::Json | Kind::Jsonb => Value::Json(text.to_owned()),
+        Kind::Numeric(_) => Value::Number(text.to_owned()),
+        Kind::Date => typed(Scalar::Date),
+        Kind::Time(_) => typed(Scalar::Time),
+        Kind::Timestamp(_) => typed(Scalar::Timestamp),
+        Kind::TimestampTz(_) => Value::Typed(Scalar::TimestampTz, format!("{text}+00")),
+        Kind::Uuid => typed(Scalar::Uuid),
+        _ => Value::Text(text.to_owned()),
     }
 }
 

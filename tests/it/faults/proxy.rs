@@ -1,5 +1,5 @@
-//! A fault-injecting proxy for tests: it frames PostgreSQL's messages, so that a fault can be
-//! put at the k-th COMMIT, or between the server's commit and its answer, which nothing that
+//! A fault-injecting proxy for tests: it frames the messages of PostgreSQL and MySQL, so that a
+//! fault can be put at the k-th COMMIT, or between the server's commit and its answer, which nothing that
 //! sees only bytes can do. Every fault that landed is counted: a test asserts that.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,9 +17,9 @@ pub enum At {
     Query(&'static str),
     /// The server's answer to such a query, before the client sees it: the server has done it.
     Answer(&'static str),
-    /// A piece of COPY data from the client.
+    /// A piece of COPY data from the client; MySQL: a prepared statement is executed.
     CopyIn,
-    /// A piece of COPY data from the server.
+    /// A piece of COPY data from the server; MySQL: a part of the answer to a reader's query.
     CopyOut,
     /// Any message from the client after the session is set up.
     Client,
@@ -57,6 +57,7 @@ struct Shared {
     hits: AtomicU32,
     landed: AtomicU32,
     server: String,
+    mysql: bool,
 }
 
 /// A running proxy; it ends when dropped.
@@ -67,7 +68,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port, for the server of `url`: `postgres://user@host:port/name`.
+    /// Listens on a free port, for the server of `url`: `postgres://user@host:port/name`,
+    /// or `mysql://` in its place.
     pub fn before(url: &str) -> Proxy {
         let (_, host) = url.rsplit_once('@').unwrap();
         let (server, _) = host.split_once('/').unwrap();
@@ -83,6 +85,7 @@ impl Proxy {
             hits: AtomicU32::new(0),
             landed: AtomicU32::new(0),
             server: server.to_owned(),
+            mysql: url.starts_with("mysql:"),
         });
         let for_all = Arc::clone(&shared);
         runtime.spawn(async move {
@@ -117,6 +120,8 @@ struct Connection {
     shared: Arc<Shared>,
     /// The word that the query in flight begins with.
     query: Mutex<String>,
+    /// Messages of its answer so far.
+    answers: AtomicU32,
     dead: AtomicBool,
     stalled: AtomicBool,
     sliced: AtomicBool,
@@ -128,13 +133,20 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let connection = Arc::new(Connection {
         shared,
         query: Mutex::new(String::new()),
+        answers: AtomicU32::new(0),
         dead: AtomicBool::new(false),
         stalled: AtomicBool::new(false),
         sliced: AtomicBool::new(false),
     });
     let (mut client_in, mut client_out) = client.into_split();
     let (mut server_in, mut server_out) = server.into_split();
-    if handshake(&mut client_in, &mut client_out, &mut server_in, &mut server_out).await.is_none() {
+    let mysql = connection.shared.mysql;
+    let ready = if mysql {
+        mysql_handshake(&mut client_in, &mut client_out, &mut server_in, &mut server_out).await
+    } else {
+        handshake(&mut client_in, &mut client_out, &mut server_in, &mut server_out).await
+    };
+    if ready.is_none() {
         return;
     }
     let up = pass(Arc::clone(&connection), true, client_in, server_out);
@@ -178,6 +190,37 @@ async fn handshake(
     }
 }
 
+/// The server speaks first; the client's answer is enough without a password.
+async fn mysql_handshake(
+    client_in: &mut OwnedReadHalf,
+    client_out: &mut OwnedWriteHalf,
+    server_in: &mut OwnedReadHalf,
+    server_out: &mut OwnedWriteHalf,
+) -> Option<()> {
+    client_out.write_all(&read_mysql(server_in).await?).await.ok()?;
+    loop {
+        server_out.write_all(&read_mysql(client_in).await?).await.ok()?;
+        let answer = read_mysql(server_in).await?;
+        client_out.write_all(&answer).await.ok()?;
+        match answer[4] {
+            0x00 => return Some(()),
+            // Another method is asked for.
+            0xfe => {}
+            _ => return None,
+        }
+    }
+}
+
+/// One framed message of MySQL: length in three bytes, number, body.
+async fn read_mysql(from: &mut OwnedReadHalf) -> Option<Vec<u8>> {
+    let mut message = vec![0; 4];
+    from.read_exact(&mut message).await.ok()?;
+    let length = u32::from_le_bytes([message[0], message[1], message[2], 0]) as usize;
+    message.resize(4 + length, 0);
+    from.read_exact(&mut message[4..]).await.ok()?;
+    Some(message)
+}
+
 /// One framed message: type, length, body.
 async fn read(from: &mut OwnedReadHalf) -> Option<Vec<u8>> {
     let kind = from.read_u8().await.ok()?;
@@ -197,7 +240,12 @@ async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
 ) -> bool {
-    while let Some(message) = read(&mut from).await {
+    loop {
+        let message = match connection.shared.mysql {
+            true => read_mysql(&mut from).await,
+            false => read(&mut from).await,
+        };
+        let Some(message) = message else { break };
         if connection.dead.load(Ordering::SeqCst) {
             return false;
         }
@@ -251,28 +299,64 @@ async fn slice(to: &mut OwnedWriteHalf, message: &[u8]) -> std::io::Result<()> {
 }
 
 impl Connection {
-    /// The fault that this message meets, if it is the one.
-    fn fault(&self, upwards: bool, message: &[u8]) -> Option<Fault> {
+    /// Whether MySQL's message is at such a place.
+    fn is_at_mysql(&self, at: At, upwards: bool, message: &[u8]) -> bool {
+        let command = message.get(4).copied().unwrap_or(0);
+        if upwards && (command == 0x03 || command == 0x16) {
+            // A query, or one that is prepared. A commit releases its savepoint first.
+            let text = String::from_utf8_lossy(&message[5..]).to_ascii_uppercase();
+            let text = text.trim_start_matches("RELEASE SAVEPOINT ALIVE; ");
+            *self.query.lock().unwrap() = text.chars().take(22).collect();
+            self.answers.store(0, Ordering::SeqCst);
+        }
+        let answers = if upwards { 0 } else { self.answers.fetch_add(1, Ordering::SeqCst) + 1 };
+        let query = self.query.lock().unwrap();
+        match at {
+            At::Query(word) => upwards && command == 0x03 && query.starts_with(word),
+            // The second answer is the commit's own.
+            At::Answer(word) => answers == 2 && query.starts_with(word),
+            At::CopyIn => {
+                let inserts = query.starts_with("INSERT INTO") && !query.contains("TABLELIFT");
+                upwards && command == 0x17 && inserts
+            }
+            At::CopyOut => !upwards && query.starts_with("SELECT `S`."),
+            At::Client => upwards,
+            At::Server => !upwards,
+        }
+    }
+
+    /// Whether PostgreSQL's message is at such a place.
+    fn is_at(&self, at: At, upwards: bool, message: &[u8]) -> bool {
         let kind = message[0];
         if upwards && (kind == b'Q' || kind == b'P') {
             // Q: the text; P: the statement's name, then the text.
             let body = &message[5..];
-            let text = if kind == b'Q' { body } else { body.splitn(2, |b| *b == 0).nth(1)? };
+            let mut parts = body.splitn(2, |b| *b == 0);
+            let text = if kind == b'Q' { body } else { parts.nth(1).unwrap_or_default() };
             let word: String =
                 text.iter().take(12).map(|byte| char::from(*byte).to_ascii_uppercase()).collect();
             *self.query.lock().unwrap() = word;
         }
-        let mut plan = self.shared.plan.lock().unwrap();
-        let armed = (*plan)?;
         let query = self.query.lock().unwrap();
-        let is_here = match armed.at {
+        match at {
             At::Query(word) => upwards && kind == b'Q' && query.starts_with(word),
             At::Answer(word) => !upwards && kind == b'C' && query.starts_with(word),
             At::CopyIn => upwards && kind == b'd',
             At::CopyOut => !upwards && kind == b'd',
             At::Client => upwards,
             At::Server => !upwards,
+        }
+    }
+
+    /// The fault that this message meets, if it is the one.
+    fn fault(&self, upwards: bool, message: &[u8]) -> Option<Fault> {
+        let mut plan = self.shared.plan.lock().unwrap();
+        let at = plan.map_or(At::Client, |armed| armed.at);
+        let is_here = match self.shared.mysql {
+            true => self.is_at_mysql(at, upwards, message),
+            false => self.is_at(at, upwards, message),
         };
+        let armed = (*plan)?;
         if !is_here || self.shared.hits.fetch_add(1, Ordering::SeqCst) + 1 != armed.hit {
             return None;
         }

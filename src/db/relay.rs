@@ -1,10 +1,10 @@
 //! A small relay inside the process: a unix socket in a private folder, and for each connection
-//! a TCP connection with NODELAY and keepalive. The driver sets neither, and its COPY of a small
-//! batch then waits 40 ms for the network's delayed acknowledgement. TLS passes through it end
+//! a TCP connection with NODELAY and keepalive. The drivers set neither, and a COPY of a small
+//! batch, or a statement in two packets, then waits 40 ms for the network's delayed acknowledgement. TLS passes through it end
 //! to end. Delete it when a driver release sets the option (transact-rs/sqlx#4335).
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 
-/// The port in the unix socket's name; PostgreSQL clients derive the name from it.
+/// The socket's name, and the port that PostgreSQL clients derive it from.
+const SOCKET: &str = ".s.PGSQL.5432";
 pub const PORT: u16 = 5432;
 
 /// How long a TCP connect may take.
@@ -49,8 +50,7 @@ impl Relay {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(local)?;
         let alive = File::create(folder.path().join(ALIVE)).map_err(local)?;
         alive.lock().map_err(local)?;
-        let path = folder.path().join(format!(".s.PGSQL.{PORT}"));
-        let listener = UnixListener::bind(path).map_err(local)?;
+        let listener = UnixListener::bind(folder.path().join(SOCKET)).map_err(local)?;
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(serve(client, host.clone(), port));
@@ -62,6 +62,11 @@ impl Relay {
     /// The folder of the unix socket.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(SOCKET)
     }
 }
 
