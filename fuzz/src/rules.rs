@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tablelift::mapping::{
-    BoundMapping, Constant, JsonShape, Lookup, Mapping, Missing, Rule, Scope, bind,
+    BoundMapping, Constant, Epoch, JsonShape, Lookup, Mapping, Missing, Rule, Scope, bind,
 };
 use tablelift::sql::{Affinity, Column, ColumnType, Kind, Table, TableName};
 use tablelift::value::{Scalar, Value};
@@ -172,7 +172,12 @@ fn rule(feed: &mut Feed<'_>, depth: usize) -> Rule {
             map: (0..feed.below(4)).map(|_| (feed.text(), constant(feed))).collect(),
             default: feed.flag().then(|| constant(feed)),
         },
-        5 => Rule::Cast { from: below(feed), to: (*feed.pick(&CASTS)).to_owned() },
+        5 => {
+            let (from, to) = (below(feed), (*feed.pick(&CASTS)).to_owned());
+            let zone = *feed.pick(&[None, None, Some("Europe/Berlin"), Some("Asia/Kathmandu")]);
+            let epoch = *feed.pick(&[None, None, Some(Epoch::Seconds), Some(Epoch::Microseconds)]);
+            Rule::Cast { from, to, zone: zone.map(str::to_owned), epoch }
+        }
         6 => Rule::Array(rules(feed, depth)),
         7 => Rule::Uuid(rules(feed, depth)),
         8 => Rule::Moved { step: "m".to_owned(), from: below(feed) },
@@ -183,6 +188,16 @@ fn rule(feed: &mut Feed<'_>, depth: usize) -> Rule {
             missing: *feed.pick(&[Missing::Reject, Missing::Null, Missing::Fail]),
         }),
         10 => Rule::File("library.name".to_owned()),
+        11 => Rule::Replace {
+            from: below(feed),
+            replace: (0..feed.below(3))
+                .map(|_| (format!("{}x", feed.text()), feed.text()))
+                .collect(),
+        },
+        12 => Rule::NullIf {
+            from: below(feed),
+            values: (0..feed.below(3)).map(|_| feed.text()).collect(),
+        },
         _ => Rule::Json { shape: shape(feed, depth), drop_nulls: feed.flag() },
     }
 }

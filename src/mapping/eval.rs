@@ -149,7 +149,7 @@ impl Reader<'_> {
             BoundRule::Constant(value) => Ok(value.clone()),
             BoundRule::First(rules) => self.first(rules),
             BoundRule::Map { from, map, default } => {
-                let found = match self.value(from)?.to_text() {
+                let found = match self.dated(from)?.to_text() {
                     None => Some(default.clone().unwrap_or(Value::Null)),
                     Some(text) => map
                         .iter()
@@ -159,9 +159,19 @@ impl Reader<'_> {
                 };
                 found.ok_or_else(|| Halt::Reject("the value is not in the map".to_owned()))
             }
-            BoundRule::Cast { from, to } => {
+            BoundRule::Cast { from, to, clock } => {
                 let value = self.value(from)?;
-                cast::cast(value, to, self.mapping.lossy).map_err(Halt::Reject)
+                cast::cast_by(value, to, clock, self.mapping.lossy).map_err(Halt::Reject)
+            }
+            BoundRule::Replace { from, replace } => {
+                Ok(cast::replace(self.as_stored(from)?, replace))
+            }
+            BoundRule::NullIf { from, values } => {
+                let text = self.as_stored(from)?.to_text();
+                if text.is_none_or(|text| values.contains(&text)) {
+                    return Ok(Value::Null);
+                }
+                self.value(from)
             }
             BoundRule::Object { .. } | BoundRule::Array(_) => {
                 let mut out = String::new();
@@ -197,6 +207,25 @@ impl Reader<'_> {
                 Found::Unknown => Err(Halt::Pending),
                 Found::Many => Err(Halt::Reject(format!("several values at {path} of the file"))),
             },
+        }
+    }
+
+    /// The value for a rule that translates it: a zero date has no other way.
+    fn dated(&mut self, rule: &BoundRule) -> Result<Value, Halt> {
+        match rule {
+            BoundRule::Input(which) if matches!(self.raw(*which)?, Value::Typed(..)) => {
+                self.as_stored(rule)
+            }
+            rule => self.value(rule),
+        }
+    }
+
+    /// The value for a rule that looks at its text: what no type can hold (a zero date, a text
+    /// that is no JSON) is just what the plan may want to change.
+    fn as_stored(&mut self, rule: &BoundRule) -> Result<Value, Halt> {
+        match (self.value(rule), rule) {
+            (Err(Halt::Reject(_)), BoundRule::Input(which)) => self.raw(*which).cloned(),
+            (value, _) => value,
         }
     }
 

@@ -18,6 +18,8 @@ pub use bind::{
 pub use eval::{Context, Found, Outcome, Reject, eval};
 pub use render::{render, render_inputs, sql_function};
 
+pub use cast::{Clock, Epoch};
+
 use crate::value::Value;
 
 /// The rules of one step: target column = rule, in the plan's order.
@@ -77,12 +79,30 @@ pub enum Rule {
         /// For values that are not listed; without it such a row is a reject.
         default: Option<Constant>,
     },
-    /// `{ from = RULE, cast = "type" }`
+    /// `{ from = RULE, cast = "type", zone = "Europe/Berlin", epoch = "ms" }`
     Cast {
         /// What is converted.
         from: Box<Rule>,
         /// A PostgreSQL type name such as `timestamptz` or `numeric(10,2)`.
         to: String,
+        /// The zone of times that have none: an IANA name. Without it they are UTC.
+        zone: Option<String>,
+        /// What an integer counts since 1970.
+        epoch: Option<Epoch>,
+    },
+    /// `{ from = RULE, replace = { "\u0000" = "" } }`: in texts and in the strings of JSON.
+    Replace {
+        /// What is changed.
+        from: Box<Rule>,
+        /// What is replaced by what, one after the other in the plan's order.
+        replace: Vec<(String, String)>,
+    },
+    /// `{ from = RULE, null_if = ["", "0000-00-00"] }`
+    NullIf {
+        /// What is looked at.
+        from: Box<Rule>,
+        /// Text forms that become NULL.
+        values: Vec<String>,
     },
     /// `{ json = … }`: one JSON object.
     Json {
@@ -176,9 +196,11 @@ impl Rule {
             Rule::First(rules) | Rule::Array(rules) | Rule::Uuid(rules) => {
                 rules.iter().for_each(visit);
             }
-            Rule::Map { from, .. } | Rule::Cast { from, .. } | Rule::Moved { from, .. } => {
-                visit(from);
-            }
+            Rule::Map { from, .. }
+            | Rule::Cast { from, .. }
+            | Rule::Replace { from, .. }
+            | Rule::NullIf { from, .. }
+            | Rule::Moved { from, .. } => visit(from),
             Rule::Json { shape, .. } | Rule::Children { shape, .. } => match shape {
                 JsonShape::Rest { with, .. } | JsonShape::Columns { with, .. } => {
                     with.iter().for_each(|(_, rule)| visit(rule));

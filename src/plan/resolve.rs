@@ -408,7 +408,10 @@ fn visit_rule(rule: &mut Rule, visit: &mut dyn FnMut(&mut String)) {
         Rule::First(rules) | Rule::Array(rules) | Rule::Uuid(rules) => {
             rules.iter_mut().for_each(|rule| visit_rule(rule, visit));
         }
-        Rule::Map { from, .. } | Rule::Cast { from, .. } => visit_rule(from, visit),
+        Rule::Map { from, .. }
+        | Rule::Cast { from, .. }
+        | Rule::Replace { from, .. }
+        | Rule::NullIf { from, .. } => visit_rule(from, visit),
         Rule::Json { shape, .. } => match shape {
             JsonShape::Rest { with, .. } | JsonShape::Columns { with, .. } => {
                 with.iter_mut().for_each(|(_, rule)| visit_rule(rule, visit));

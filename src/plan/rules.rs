@@ -4,11 +4,12 @@ use toml::de::DeValue;
 
 use super::diagnostic::{Findings, nearest};
 use super::reader::{DEPTH_MAX, Node, Reader, constant, span, string, strings, wrong_type};
-use crate::mapping::{JsonShape, Lookup, Mapping, Missing, Rule};
+use crate::mapping::{Epoch, JsonShape, Lookup, Mapping, Missing, Rule};
 
 /// Keys that say which rule it is.
 pub const RULE_KEYS: &[&str] = &[
-    "value", "first", "from", "json", "array", "lookup", "moved", "children", "uuid", "sql", "file",
+    "value", "first", "from", "json", "array", "lookup", "moved", "children", "uuid", "sql",
+    "file", "replace", "null_if",
 ];
 
 /// `[step.columns]` or `[step.set]`.
@@ -49,6 +50,7 @@ fn table(node: &Node<'_>, findings: &Findings, depth: usize) -> Option<Rule> {
     let kind = match kinds.as_slice() {
         [one] => *one,
         [] if reader.has("json") => "json",
+        [] if reader.has("replace") || reader.has("null_if") => "from",
         [] => {
             let entries = reader.entries();
             let help = entries
@@ -75,12 +77,9 @@ fn table(node: &Node<'_>, findings: &Findings, depth: usize) -> Option<Rule> {
         "uuid" => list(&mut reader, "uuid", depth).map(Rule::Uuid),
         "sql" => reader.string("sql").map(Rule::Sql),
         "file" => reader.string("file").map(Rule::File),
+        "from" => from(&mut reader, depth),
         "map" => map(&mut reader, depth),
-        "cast" => {
-            let from = inner(&mut reader, "from", depth);
-            let to = reader.string("cast");
-            from.zip(to).map(|(from, to)| Rule::Cast { from: Box::new(from), to })
-        }
+        "cast" => cast(&mut reader, depth),
         "moved" => {
             let from = inner(&mut reader, "from", depth);
             let step = reader.string("moved");
@@ -97,6 +96,39 @@ fn table(node: &Node<'_>, findings: &Findings, depth: usize) -> Option<Rule> {
 fn inner(reader: &mut Reader<'_, '_>, key: &'static str, depth: usize) -> Option<Rule> {
     let findings = reader.findings();
     reader.required(key).and_then(|node| rule(node, findings, depth + 1))
+}
+
+/// What a rule reads: `from`, with what `replace` and then `null_if` make of it.
+fn from(reader: &mut Reader<'_, '_>, depth: usize) -> Option<Rule> {
+    let findings = reader.findings();
+    let mut rule = inner(reader, "from", depth);
+    if let Some(node) = reader.take("replace") {
+        let pairs: Option<Vec<(String, String)>> = Reader::of(node, findings)?
+            .entries()
+            .into_iter()
+            .map(|(what, _, node)| string(node, findings).map(|by| (what.to_owned(), by)))
+            .collect();
+        let replace = pairs?;
+        if replace.iter().any(|(what, _)| what.is_empty()) {
+            findings.error(span(node), "`replace` can't look for an empty text", None);
+        }
+        rule = rule.map(|from| Rule::Replace { from: Box::new(from), replace });
+    }
+    if reader.has("null_if") {
+        let values = reader.strings("null_if")?;
+        rule = rule.map(|from| Rule::NullIf { from: Box::new(from), values });
+    }
+    rule
+}
+
+fn cast(reader: &mut Reader<'_, '_>, depth: usize) -> Option<Rule> {
+    let from = from(reader, depth);
+    let to = reader.string("cast");
+    let zone = reader.string("zone");
+    let counts = [("s", Epoch::Seconds), ("ms", Epoch::Milliseconds), ("us", Epoch::Microseconds)];
+    let epoch = reader.word("epoch", &counts);
+    let (from, to) = from.zip(to)?;
+    Some(Rule::Cast { from: Box::new(from), to, zone, epoch })
 }
 
 fn list(reader: &mut Reader<'_, '_>, key: &'static str, depth: usize) -> Option<Vec<Rule>> {
@@ -131,7 +163,7 @@ fn entries(node: &Node<'_>, findings: &Findings, depth: usize) -> Option<Vec<(St
 
 fn map(reader: &mut Reader<'_, '_>, depth: usize) -> Option<Rule> {
     let findings = reader.findings();
-    let from = inner(reader, "from", depth);
+    let from = from(reader, depth);
     let default = reader.take("default");
     let default = match default {
         Some(node) => Some(constant(node, findings)?),

@@ -31,6 +31,7 @@ mod readers;
 mod rejects;
 mod rollback;
 mod routes;
+mod rules;
 mod servers;
 mod sessions;
 mod soak;

@@ -160,7 +160,7 @@ fn rule(random: &mut Random, names: &[String], depth: usize) -> Rule {
             .map(|at| (NAMES[at * 3].to_owned(), rule(random, names, depth + 1)))
             .collect()
     };
-    match random.below(if depth > 2 { 5 } else { 12 }) {
+    match random.below(if depth > 2 { 5 } else { 14 }) {
         0..3 => any(random),
         3 => Rule::Value(constant(random)),
         4 if random.below(2) == 0 => Rule::First(vec![any(random), any(random)]),
@@ -176,7 +176,10 @@ fn rule(random: &mut Random, names: &[String], depth: usize) -> Rule {
         },
         6 => {
             let to = ["text", "bigint", "numeric", "timestamp", "double precision", "date"];
-            Rule::Cast { from: Box::new(any(random)), to: (*random.pick(&to)).to_owned() }
+            let (from, to) = (Box::new(any(random)), (*random.pick(&to)).to_owned());
+            let zone = (random.below(4) == 0).then(|| "Europe/Berlin".to_owned());
+            let zone = zone.filter(|_| matches!(to.as_str(), "timestamp" | "date"));
+            Rule::Cast { from, to, zone, epoch: None }
         }
         7 => Rule::Array((0..random.below(4)).map(|_| rule(random, names, depth + 1)).collect()),
         8 => Rule::Uuid(vec![Rule::Column("constant part".into()), any(random)]),
@@ -188,6 +191,14 @@ fn rule(random: &mut Random, names: &[String], depth: usize) -> Rule {
             matches: vec![("parent".into(), "id".into())],
             shape: JsonShape::Rest { except: vec![], with: vec![] },
             order_by: vec!["id".into()],
+        },
+        11 => Rule::Replace {
+            from: Box::new(any(random)),
+            replace: vec![("e".into(), "\u{1f600}".into()), ("\"".into(), String::new())],
+        },
+        12 => Rule::NullIf {
+            from: Box::new(any(random)),
+            values: vec![(*random.pick(&TEXTS)).to_owned(), "0".into(), "true".into()],
         },
         _ => Rule::Json {
             shape: JsonShape::Rest { except: vec!["id".into()], with: vec![] },

@@ -7,7 +7,7 @@ use super::{
     nearest,
 };
 use crate::mapping::cast::{numeric_text, parse_type};
-use crate::mapping::{Constant, JsonShape, Mapping, Rule};
+use crate::mapping::{Clock, Constant, Epoch, JsonShape, Mapping, Rule};
 use crate::sql::{Column, ColumnType, Kind};
 use crate::value::Value;
 
@@ -97,14 +97,23 @@ impl<'a> Binder<'a> {
                 let map = map.into_iter().collect::<Option<_>>()?;
                 BoundRule::Map { from: Box::new(from?), map, default }
             }
-            Rule::Cast { from, to } => {
+            Rule::Cast { from, to, zone, epoch } => {
                 let from = self.rule(from, false);
                 let Some(to) = parse_type(to) else {
                     let help = "a PostgreSQL type such as integer, numeric(10,2), timestamptz, uuid or jsonb";
                     self.fail(format!("cast to an unknown type {to}"), Some(help.to_owned()));
                     return None;
                 };
-                BoundRule::Cast { from: Box::new(from?), to }
+                let clock = self.clock(zone.as_deref(), *epoch, &to)?;
+                BoundRule::Cast { from: Box::new(from?), to, clock }
+            }
+            Rule::Replace { from, replace } => {
+                let from = Box::new(self.rule(from, false)?);
+                BoundRule::Replace { from, replace: replace.clone() }
+            }
+            Rule::NullIf { from, values } => {
+                let from = Box::new(self.rule(from, false)?);
+                BoundRule::NullIf { from, values: values.clone() }
             }
             Rule::Json { shape, drop_nulls } => {
                 BoundRule::Object { entries: self.shape(shape)?, drop_nulls: *drop_nulls }
@@ -134,6 +143,28 @@ impl<'a> Binder<'a> {
                 BoundRule::File(path.clone())
             }
         })
+    }
+
+    /// How the cast reads times.
+    fn clock(
+        &mut self,
+        zone: Option<&str>,
+        epoch: Option<Epoch>,
+        to: &ColumnType,
+    ) -> Option<Clock> {
+        let dated = matches!(to.kind, Kind::Date | Kind::Timestamp(_) | Kind::TimestampTz(_));
+        if (zone.is_some() || epoch.is_some()) && !dated {
+            let help = "they go with a cast to timestamptz, timestamp or date".to_owned();
+            self.fail(format!("zone and epoch mean nothing to {}", to.name), Some(help));
+            return None;
+        }
+        match Clock::new(zone, epoch) {
+            Ok(clock) => Some(clock),
+            Err((message, help)) => {
+                self.fail(message, help);
+                None
+            }
+        }
     }
 
     /// Binds all, so that each one's findings are seen.

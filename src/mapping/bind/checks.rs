@@ -34,9 +34,13 @@ impl Binder<'_> {
                     .chain(default)
                     .for_each(|value| self.check_constant(value, to));
             }
-            BoundRule::Cast { from, to: cast } => {
+            BoundRule::Replace { from, .. } | BoundRule::NullIf { from, .. } => {
+                self.check(from, to)
+            }
+            BoundRule::Cast { from, to: cast, clock } => {
                 if let BoundRule::Input(which) = **from
                     && !self.scope.source_is_files
+                    && clock.is_plain()
                 {
                     let from = self.inputs[which].ty.clone();
                     self.check_pair(&from, cast, true);

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use binder::Binder;
 
+use super::cast::Clock;
 use super::{Mapping, Missing, Rule};
 use crate::sql::{Column, ColumnType, Kind, Table, TableName};
 use crate::value::Value;
@@ -183,6 +184,22 @@ pub enum BoundRule {
         from: Box<BoundRule>,
         /// To which type.
         to: ColumnType,
+        /// How times are read.
+        clock: Clock,
+    },
+    /// Texts with parts of them replaced.
+    Replace {
+        /// What is changed.
+        from: Box<BoundRule>,
+        /// What is replaced by what, in this order.
+        replace: Vec<(String, String)>,
+    },
+    /// NULL where the text form is one of these.
+    NullIf {
+        /// What is looked at.
+        from: Box<BoundRule>,
+        /// The text forms.
+        values: Vec<String>,
     },
     /// A JSON object.
     Object {
@@ -225,6 +242,8 @@ impl BoundRule {
             BoundRule::Lookup { key, .. } => key.iter().for_each(visit),
             BoundRule::Map { from, .. }
             | BoundRule::Cast { from, .. }
+            | BoundRule::Replace { from, .. }
+            | BoundRule::NullIf { from, .. }
             | BoundRule::Moved { from, .. } => visit(from),
             BoundRule::Object { entries, .. } => entries.iter().for_each(|(_, rule)| visit(rule)),
             BoundRule::Input(_) | BoundRule::Constant(_) | BoundRule::File(_) => {}

@@ -1,6 +1,8 @@
 //! JSON documents as text: validity and what a target can't hold, without recursion and
 //! without ever making a number of the digits.
 
+use crate::value::write_json_string;
+
 /// Nesting that PostgreSQL parses with its default stack, with room to spare.
 const DEEPEST: usize = 6_000;
 /// jsonb refuses more bytes than this inside one container.
@@ -53,6 +55,34 @@ pub fn refusal(text: &str, binary: bool) -> Option<String> {
     } else {
         None
     }
+}
+
+/// The document with each of its strings, keys included, as `change` makes it. What is no JSON,
+/// or half of a surrogate pair, stays as it is.
+pub fn map_strings(text: &str, change: &dyn Fn(&str) -> String) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('"') {
+        let mut escaped = false;
+        let inside = &rest[start + 1..];
+        let end = inside.bytes().position(|byte| {
+            let end = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            end
+        });
+        let Some(end) = end else {
+            break;
+        };
+        let (literal, after) = rest[start..].split_at(end + 2);
+        out.push_str(&rest[..start]);
+        match serde_json::from_str::<String>(literal) {
+            Ok(string) => write_json_string(&change(&string), &mut out),
+            Err(_) => out.push_str(literal),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 struct Scanner<'a> {

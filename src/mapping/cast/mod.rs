@@ -10,6 +10,7 @@ mod pairs;
 mod sqlite;
 mod times;
 mod types;
+mod zones;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub(crate) use pairs::exact_in_sql;
 pub use pairs::{Pair, pair};
 pub(crate) use times::{calendar_day, civil, days, moment};
 pub use types::parse_type;
+pub use zones::{Clock, Epoch};
 
 use crate::sql::{Affinity, ColumnType, Kind};
 use crate::value::{Scalar, Value};
@@ -91,6 +93,27 @@ pub fn fit(value: Value, to: &ColumnType, lossy: bool) -> Result<Value, String> 
 /// A short phrase that names both types, never the value.
 pub fn cast(value: Value, to: &ColumnType, lossy: bool) -> Result<Value, String> {
     convert(value, to, Mode { explicit: true, lossy })
+}
+
+/// The same, where times without a zone and counts of seconds are read by `clock`.
+///
+/// # Errors
+/// As [`cast()`]; local times that the zone doesn't have, or has twice.
+pub fn cast_by(value: Value, to: &ColumnType, clock: &Clock, lossy: bool) -> Result<Value, String> {
+    let mode = Mode { explicit: true, lossy };
+    convert(zones::read(value, to, clock, mode)?, to, mode)
+}
+
+/// A text with parts of it replaced; in JSON, the same in each of its strings.
+pub fn replace(value: Value, pairs: &[(String, String)]) -> Value {
+    let all = |text: &str| {
+        pairs.iter().fold(text.to_owned(), |text, (what, by)| text.replace(what.as_str(), by))
+    };
+    match value {
+        Value::Text(text) => Value::Text(all(&text)),
+        Value::Json(text) => Value::Json(json::map_strings(&text, &all)),
+        other => other,
+    }
 }
 
 /// `numeric into integer: it has decimal places`

@@ -5,17 +5,17 @@ use super::{Mode, reason};
 use crate::sql::{ColumnType, Kind};
 use crate::value::{Scalar, Value};
 
-const SECONDS_A_DAY: i64 = 86_400;
+pub(super) const SECONDS_A_DAY: i64 = 86_400;
 
 /// A point in time, or a part of one, as text spells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Parts {
+pub(super) struct Parts {
     /// Days since 1970-01-01.
-    day: Option<i64>,
+    pub(super) day: Option<i64>,
     /// Seconds of the day, and the digits after the point without zeros at the end.
-    time: Option<(i64, String)>,
+    pub(super) time: Option<(i64, String)>,
     /// Seconds east of UTC.
-    zone: Option<i64>,
+    pub(super) zone: Option<i64>,
 }
 
 /// Into date, time, timetz, timestamp or timestamptz.
@@ -177,15 +177,22 @@ fn print(parts: Parts, scalar: Scalar, mode: Mode) -> Result<String, &'static st
     if *known < days(-4712, 11, 24) || *known > last {
         return Err("out of range");
     }
-    let (date, era) = date(*known);
-    Ok(match scalar {
-        Scalar::Date if (seconds != 0 || !fraction.is_empty()) && !mode.lossy => {
-            return Err("the time of day would be cut off");
-        }
+    if scalar == Scalar::Date && (seconds != 0 || !fraction.is_empty()) && !mode.lossy {
+        return Err("the time of day would be cut off");
+    }
+    let parts = Parts { day: Some(*known), time: Some((seconds, fraction)), zone: None };
+    Ok(spell(&parts, scalar))
+}
+
+/// The text form of a date, a timestamp, or a timestamp in UTC.
+pub(super) fn spell(parts: &Parts, scalar: Scalar) -> String {
+    let (date, era) = date(parts.day.unwrap_or_default());
+    let (seconds, fraction) = parts.time.as_ref().map_or((0, ""), |(s, f)| (*s, f.as_str()));
+    match scalar {
         Scalar::Date => format!("{date}{era}"),
-        Scalar::Timestamp => format!("{date} {}{era}", clock(seconds, &fraction)),
-        _ => format!("{date} {}+00{era}", clock(seconds, &fraction)),
-    })
+        Scalar::Timestamp => format!("{date} {}{era}", clock(seconds, fraction)),
+        _ => format!("{date} {}+00{era}", clock(seconds, fraction)),
+    }
 }
 
 fn clock(seconds: i64, fraction: &str) -> String {
@@ -260,7 +267,7 @@ pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// `2024-01-31`, `10:00:00.5+02`, or both with a blank or `T` between them.
-fn parse(text: &str) -> Option<Parts> {
+pub(super) fn parse(text: &str) -> Option<Parts> {
     let (text, bc) = match text.strip_suffix(" BC") {
         Some(body) => (body, true),
         None => (text, false),

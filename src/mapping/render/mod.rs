@@ -174,6 +174,8 @@ fn why(rule: &BoundRule, what: impl Into<String>) -> Why {
         BoundRule::First(_) => "first",
         BoundRule::Map { .. } => "map",
         BoundRule::Cast { .. } => "cast",
+        BoundRule::Replace { .. } => "replace",
+        BoundRule::NullIf { .. } => "null_if",
         BoundRule::Object { .. } => "json",
         BoundRule::Array(_) => "array",
         BoundRule::Lookup { .. } => "lookup",

@@ -139,7 +139,10 @@ fn plain(select: &Select<'_>, rule: &BoundRule) -> Sql {
                 _ => raw,
             })
         }
-        BoundRule::Cast { from, to } => {
+        BoundRule::Cast { clock, .. } if !clock.is_plain() => {
+            Err(why(rule, "reads times by a zone or a count"))
+        }
+        BoundRule::Cast { from, to, .. } => {
             let BoundRule::Input(which) = **from else {
                 return Err(why(rule, "can refuse a row"));
             };
