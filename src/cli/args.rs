@@ -88,13 +88,9 @@ pub enum Command {
     Demo(Demo),
     /// Validate a plan, offline and then against both databases; changes nothing
     #[command(
-        after_help = "Examples:\n  tablelift check plan.toml\n  tablelift check plan.toml --json"
+        after_help = "Examples:\n  tablelift check plan.toml\n  tablelift check plan.toml --scan     # finds the values that the target will refuse\n  tablelift check plan.toml --offline  # the file alone, without databases"
     )]
-    Check {
-        /// The plan file
-        #[arg(default_value = "tablelift.toml")]
-        plan: PathBuf,
-    },
+    Check(Check),
     /// Run a plan, or resume it where it stopped
     #[command(
         after_help = "Examples:\n  tablelift run plan.toml\n  tablelift run plan.toml --dry-run\n  tablelift run plan.toml --step tools\n  tablelift run plan.toml --json > events.ndjson\n  tablelift run plan.toml --join    # in a second shell, or on a second machine"
@@ -212,4 +208,19 @@ pub struct Rollback {
     /// Flags of commands that hold the plan
     #[command(flatten)]
     pub hold: Hold,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The plan file
+    #[arg(default_value = "tablelift.toml")]
+    pub plan: PathBuf,
+    /// Also read every row through its rules, at the plan's throttle: what would be rejected,
+    /// with key, column and reason. What only the target's constraints refuse is not seen
+    #[arg(long, conflicts_with = "offline")]
+    pub scan: bool,
+    /// Look at the plan file only; connect to nothing
+    #[arg(long)]
+    pub offline: bool,
 }

@@ -7,6 +7,7 @@ mod pieces;
 pub mod read_ahead;
 pub mod retry;
 pub mod route;
+pub mod scan;
 pub mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};

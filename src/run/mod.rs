@@ -6,6 +6,7 @@ mod finish;
 mod join;
 pub mod preflight;
 mod rollback;
+mod scan;
 mod seat;
 mod start;
 mod status;
@@ -186,6 +187,11 @@ impl Runner {
         let databases = preflight::Databases::open(&self.plan, self.settings.patience)?;
         let skip = status::done_steps(&self.plan, &databases).await?;
         Ok(preflight::look(&self.plan, &databases, &skip).await?.findings)
+    }
+
+    /// `tablelift check --scan`: the same, and every row goes through its rules.
+    pub async fn scan(&self) -> Result<Vec<Finding>> {
+        scan::look(self).await
     }
 
     /// `tablelift run`: runs the plan, or resumes it where it stopped.

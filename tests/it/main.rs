@@ -32,6 +32,7 @@ mod rejects;
 mod rollback;
 mod routes;
 mod rules;
+mod scan;
 mod servers;
 mod sessions;
 mod soak;

@@ -4,19 +4,29 @@ use std::path::Path;
 
 use tablelift::run::{Finding, Level};
 
-use crate::cli::args::Global;
+use crate::cli::args::{Check, Global};
 use crate::cli::ui::Ui;
 use crate::cli::ui::text::{clean, clean_lines};
 use crate::cli::{exit, failed, runner, signals};
 
 /// Shows what was found, with ticks.
-pub async fn run(plan: &Path, global: &Global, ui: &Ui) -> u8 {
+pub async fn run(check: &Check, global: &Global, ui: &Ui) -> u8 {
+    let plan = check.plan.as_path();
     let (listener, _) = ui.listener();
     let runner = match runner(plan, global, ui, listener) {
         Ok(runner) => runner,
         Err(code) => return code,
     };
-    let findings = match runner.check().await {
+    if check.offline {
+        if ui.json() {
+            ui.document(&serde_json::json!({ "ok": true, "findings": [] }));
+        }
+        ui.say(&format!("{} the plan file is valid; no database was asked", ui.paint("✓", 32)));
+        return exit::DONE;
+    }
+    let received = signals::listen(runner.settings.stop.clone());
+    let looked = if check.scan { runner.scan().await } else { runner.check().await };
+    let findings = match looked {
         Ok(findings) => findings,
         Err(error) => {
             if ui.json() {
@@ -25,7 +35,7 @@ pub async fn run(plan: &Path, global: &Global, ui: &Ui) -> u8 {
                     "findings": [{ "level": "error", "message": error.to_string(), "help": error.hint }],
                 }));
             }
-            return failed(ui, &error, &signals::Received::default());
+            return failed(ui, &error, &received);
         }
     };
     let errors: Vec<&Finding> =

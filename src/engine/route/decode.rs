@@ -321,6 +321,24 @@ impl Route for Decode {
 }
 
 impl Decode {
+    /// Maps the rows that wait and forgets them; those that would be rejected.
+    ///
+    /// # Errors
+    /// The target's, where lookups ask it; a rule that stops the step.
+    pub async fn judge(&mut self, session: &mut dyn Session) -> Result<Vec<RejectedRow>> {
+        let outcomes = self.map(session, self.pending.len()).await?;
+        let mut rejects = Vec::new();
+        for (pending, outcome) in self.pending.iter().zip(outcomes) {
+            match outcome {
+                Outcome::Reject(reject) => rejects.push(self.rejected(pending, reject)),
+                Outcome::Stop(reason) => return Err(self.stopped(pending, &reason)),
+                Outcome::Cells(_) | Outcome::Pending => {}
+            }
+        }
+        self.pending.clear();
+        Ok(rejects)
+    }
+
     fn stopped(&self, pending: &Pending, reason: &str) -> Error {
         let key = pending.key.as_ref().map(Key::to_string).unwrap_or_default();
         Error::stop(reason).in_step(&self.shared.job.step).at_key(&key)

@@ -7,7 +7,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use binder::Binder;
 
@@ -69,6 +69,26 @@ pub struct BoundMapping {
     pub lossy: bool,
     /// What should be said before the step runs.
     pub warnings: Vec<Finding>,
+}
+
+impl BoundMapping {
+    /// Takes the columns out whose values come from keys that are not moved yet, or from one of
+    /// these tables of the target, which are not filled yet; their names.
+    pub fn leave_out_waiting(&mut self, tables: &HashSet<&str>) -> Vec<String> {
+        let lookups = &self.lookups;
+        let waits = |rule: &BoundRule| match rule {
+            BoundRule::Moved { .. } => true,
+            BoundRule::Lookup { which, .. } => {
+                lookups.get(*which).is_some_and(|one| tables.contains(one.table.name.as_str()))
+            }
+            _ => false,
+        };
+        let (left, kept) =
+            std::mem::take(&mut self.columns).into_iter().partition(|one| one.rule.any(&waits));
+        self.columns = kept;
+        let left: Vec<BoundColumn> = left;
+        left.into_iter().map(|column| column.name).collect()
+    }
 }
 
 /// One written column.
@@ -233,6 +253,13 @@ pub enum BoundRule {
 }
 
 impl BoundRule {
+    /// Whether this rule, or one inside of it, is such a one.
+    pub fn any(&self, is: &dyn Fn(&BoundRule) -> bool) -> bool {
+        let mut found = is(self);
+        self.nested(&mut |inner| found |= inner.any(is));
+        found
+    }
+
     /// Calls `visit` on each rule directly inside this one.
     pub fn nested<'a>(&'a self, visit: &mut dyn FnMut(&'a BoundRule)) {
         match self {

@@ -20,7 +20,7 @@ impl Program {
         };
         let mut columns = Vec::with_capacity(mapping.columns.len());
         for column in &mapping.columns {
-            if outside(&column.rule) {
+            if column.rule.any(&looks_outside) {
                 return Err(format!("a rule of column {} looks outside of its row", column.name));
             }
             let op = op(mapping, &column.rule, &column.ty, source);
@@ -173,11 +173,8 @@ pub(super) fn passes_unread(kind: &Kind) -> bool {
 }
 
 /// The rule asks the target, the ledger or a file.
-fn outside(rule: &BoundRule) -> bool {
-    let mut found =
-        matches!(rule, BoundRule::Lookup { .. } | BoundRule::Moved { .. } | BoundRule::File(_));
-    rule.nested(&mut |inner| found |= outside(inner));
-    found
+fn looks_outside(rule: &BoundRule) -> bool {
+    matches!(rule, BoundRule::Lookup { .. } | BoundRule::Moved { .. } | BoundRule::File(_))
 }
 
 /// Columns whose rule reads the input.
