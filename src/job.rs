@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::mapping::BoundMapping;
 use crate::plan::Options;
 use crate::sql::keyset::KeyColumns;
-use crate::sql::{Column, Table, TableName};
+use crate::sql::{Column, Switch, Table, TableName};
 
 /// A `copy`, `seed` or `update` step, bound.
 pub struct Job {
@@ -27,6 +27,8 @@ pub struct Job {
     /// Target keys are kept in the ledger row by row: a later step asks for them, or rollback
     /// could not find the rows otherwise.
     pub record_moved: bool,
+    /// Statements that switch the target's triggers off and on again within a transaction.
+    pub triggers: Option<Switch>,
     /// Triggers or rules on the target may write fewer rows than were sent: both are counted.
     pub counts_both: bool,
 }

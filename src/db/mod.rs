@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::mapping::BoundLookup;
 use crate::plan::{Endpoint, OnConflict};
-use crate::sql::{Column, Dialect, Flavor, Kind, Statement, Table, TableName};
+use crate::sql::{Column, Dialect, Flavor, Kind, Statement, Switch, Table, TableName};
 use crate::value::{Row, Value};
 
 pub use rows::{Blocks, ReadRows, RowSink, collect};
@@ -312,6 +312,15 @@ pub trait Session: Send {
 
     /// Names of what would write besides us: enabled row triggers and rules on `table`.
     async fn triggers(&mut self, table: &Table) -> Result<Vec<String>>;
+
+    /// What switches the triggers and rules of `table` off and on inside a transaction, those of
+    /// foreign keys excepted; `None`: this database can't.
+    ///
+    /// # Errors
+    /// Invalid: the table is another role's.
+    async fn trigger_switch(&mut self, _table: &Table) -> Result<Option<Switch>> {
+        Ok(None)
+    }
 
     /// The columns that a constraint or unique index of `table` is about; none if unknown.
     async fn constraint_columns(&mut self, table: &Table, name: &str) -> Result<Vec<String>>;

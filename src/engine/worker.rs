@@ -174,7 +174,10 @@ impl Worker {
         if !self.shared.job.options.tune.synchronous_commit {
             self.target.script("SET LOCAL synchronous_commit = off").await?;
         }
-        Ok(())
+        match &self.shared.job.triggers {
+            Some(switch) => self.target.script(&switch.off).await,
+            None => Ok(()),
+        }
     }
 
     /// Chunks without keys are one transaction: page after page into the same one.
@@ -206,6 +209,9 @@ impl Worker {
         if self.target.dialect().flavor() == crate::sql::Flavor::Postgres {
             // Deferred constraints speak up here, where the row can still be found.
             self.target.script("SET CONSTRAINTS ALL IMMEDIATE").await?;
+        }
+        if let Some(switch) = &shared.job.triggers {
+            self.target.script(&switch.on).await?;
         }
         let checkpoint = Checkpoint {
             upto: batch.upto.clone(),

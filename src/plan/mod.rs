@@ -276,8 +276,23 @@ pub struct Options {
     pub retries: u32,
     /// Others may insert into the target table meanwhile.
     pub allow_inserts: bool,
+    /// What becomes of the target's own triggers.
+    pub triggers: Triggers,
+    /// Sequences of identity columns move above the highest value at the end of the step.
+    pub advance_sequences: bool,
     /// What is done to the target around the batches; the step's own only.
     pub tune: Tune,
+}
+
+/// `triggers`: those that people made; foreign keys are always checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Triggers {
+    /// They fire for every row written; the run says so.
+    Fire,
+    /// A step whose target has any is refused.
+    Refuse,
+    /// They are switched off within each batch's own transaction (PostgreSQL).
+    Skip,
 }
 
 /// `on_conflict`

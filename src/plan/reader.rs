@@ -33,16 +33,12 @@ pub const NOT_YET: &[&str] = &[
     "preflight",
     "notify",
     "production",
-    "triggers",
-    "sequences",
     "orphans",
     "same",
     "uses_index",
     "runs",
     "p95_over",
     "max_slowdown",
-    "zone",
-    "replace",
     "lock_timeout",
     "tries",
     "shared_file",
@@ -52,7 +48,7 @@ pub const NOT_YET: &[&str] = &[
 const ELSEWHERE: &[(&str, &str)] = &[
     ("tune", "a `copy` or `seed` step"),
     ("defer_indexes", "`tune` of a `copy` or `seed` step"),
-    ("analyze", "`tune` of a `copy` or `seed` step"),
+    ("analyze", "a `copy` or `seed` step"),
     ("synchronous_commit", "`tune` of a `copy` or `seed` step"),
 ];
 

@@ -89,6 +89,10 @@ fn options() -> Value {
         "lossy": { "enum": ["reject", "allow"],
             "description": "A value that the target would round, cut or shift." },
         "on_failure": { "enum": ["stop", "rollback"] },
+        "triggers": { "enum": ["fire", "refuse", "skip"],
+            "description": "The target's own triggers: they fire (default), the step is refused where there are any, or they are switched off within each batch's transaction (PostgreSQL). Foreign keys are always checked." },
+        "sequences": { "enum": ["advance", "keep"],
+            "description": "At the end of the step, sequences of identity columns move above the highest value (default), or stay." },
         "retries": { "type": "integer", "minimum": 0, "maximum": 100 },
     })
 }
@@ -114,6 +118,7 @@ fn step() -> Value {
         "set": { "$ref": "#/$defs/rules" },
         "allow_inserts": { "type": "boolean", "description": "Others may insert meanwhile." },
         "tune": tune(),
+        "analyze": { "type": "boolean", "description": "The same as tune.analyze." },
         "expect": object(json!({
             "source": counts, "before": counts, "after": counts, "changed": counts, "files": counts,
         }), &[]),

@@ -7,7 +7,7 @@ use super::diagnostic::{Findings, Lines};
 use super::reader::{Node, Reader, constant, span, strings, wrong_type};
 use super::{
     Copy, CopySource, Expect, OnConflict, OnFailure, Options, Seed, SeedSource, SqlStep, Step,
-    StepKind, Tune, Update,
+    StepKind, Triggers, Tune, Update,
 };
 use super::{rules, tune};
 use crate::mapping::{Constant, Rule, each_rule};
@@ -38,6 +38,8 @@ pub fn built_in() -> Options {
         on_failure: OnFailure::Stop,
         retries: 5,
         allow_inserts: false,
+        triggers: Triggers::Fire,
+        advance_sequences: true,
         tune: Tune::default(),
     }
 }
@@ -49,6 +51,8 @@ pub fn options(reader: &mut Reader<'_, '_>, base: &Options) -> Options {
     };
     let conflict =
         [("fail", OnConflict::Fail), ("skip", OnConflict::Skip), ("update", OnConflict::Update)];
+    let triggers =
+        [("fire", Triggers::Fire), ("refuse", Triggers::Refuse), ("skip", Triggers::Skip)];
     let failure = [("stop", OnFailure::Stop), ("rollback", OnFailure::Rollback)];
     Options {
         batch_rows: small(reader.number("batch_rows", 1, 1_000_000), base.batch_rows),
@@ -59,6 +63,10 @@ pub fn options(reader: &mut Reader<'_, '_>, base: &Options) -> Options {
         on_failure: reader.word("on_failure", &failure).unwrap_or(base.on_failure),
         retries: small(reader.number("retries", 0, 100), base.retries),
         allow_inserts: base.allow_inserts,
+        triggers: reader.word("triggers", &triggers).unwrap_or(base.triggers),
+        advance_sequences: reader
+            .word("sequences", &[("advance", true), ("keep", false)])
+            .unwrap_or(base.advance_sequences),
         tune: base.tune,
     }
 }
@@ -107,6 +115,8 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, lines: &Lines) -> Op
     options.allow_inserts = reader.boolean("allow_inserts").unwrap_or(false);
     if !matches!(kind, "update" | "sql") {
         options.tune = tune::read(&mut reader);
+        // The same by its short name.
+        options.tune.analyze = reader.boolean("analyze").or(options.tune.analyze);
     }
     reader.finish();
     let (name, kind) = name.zip(bound)?;

@@ -10,10 +10,10 @@ use crate::event::What;
 use crate::job::{Locate, Marks};
 use crate::key::{Key, KeyPart, KeyRange};
 use crate::ledger::history::{BatchRecord, StepRecord};
-use crate::plan::StepKind;
+use crate::plan::{StepKind, Triggers};
 use crate::sql::keyset::KeyColumns;
 use crate::sql::postgres::POSTGRES;
-use crate::sql::{Bind, Column, Dialect, Flavor, Kind, Statement, Table, TableName};
+use crate::sql::{Bind, Column, Dialect, Flavor, Kind, Statement, Switch, Table, TableName};
 use crate::steps::sql::in_transaction;
 use crate::steps::{StepContext, tune};
 use crate::value::Value;
@@ -112,7 +112,10 @@ async fn rows(context: &StepContext, record: &StepRecord) -> Result<Undone> {
         record.columns.as_deref().and_then(|json| serde_json::from_str(json).ok()).ok_or_else(
             || Error::stop("the ledger holds no marks of the step").in_step(&record.step),
         )?;
-    let undo = Undo { context, record, table, marks };
+    let skips =
+        context.plan.step(&record.step).is_some_and(|step| step.options.triggers == Triggers::Skip);
+    let triggers = if skips { session.trigger_switch(&table).await? } else { None };
+    let undo = Undo { context, record, table, marks, triggers };
     let mut all = Undone::default();
     loop {
         if context.stop.is_cancelled() {
@@ -152,6 +155,8 @@ struct Undo<'a> {
     record: &'a StepRecord,
     table: Table,
     marks: Marks,
+    /// What didn't fire for the rows doesn't fire for their end.
+    triggers: Option<Switch>,
 }
 
 impl Undo<'_> {
@@ -160,11 +165,18 @@ impl Undo<'_> {
         session.begin().await?;
         ledger.guard(session).await?;
         crate::fail::point("undo_begun");
+        if let Some(switch) = &self.triggers {
+            session.script(&switch.off).await?;
+        }
         let images =
             ledger.images_of_batch(session, &self.record.step, batch.chunk, batch.seq).await?;
         let restored = self.restore(session, batch, images).await?;
         crate::fail::point("undo_restored");
         let deleted = if batch.inserted == 0 { 0 } else { self.delete(session, batch).await? };
+        if let Some(switch) = &self.triggers {
+            session.script("SET CONSTRAINTS ALL IMMEDIATE").await?;
+            session.script(&switch.on).await?;
+        }
         if !ledger.mark_undone(session, &self.record.step, batch).await? {
             return Err(Error::held("another process took this batch back"));
         }

@@ -11,7 +11,7 @@ pub mod sqlite;
 pub mod table;
 
 pub use dialect::{Dialect, Flavor};
-pub use table::{Affinity, Column, ColumnType, Kind, Table, TableName};
+pub use table::{Affinity, Column, ColumnType, Kind, Switch, Table, TableName};
 
 /// Quotes a name for PostgreSQL and SQLite, inside what is theirs alone; [`Dialect::quote`]
 /// knows all databases.

@@ -143,6 +143,15 @@ pub struct Column {
     pub identity_always: bool,
 }
 
+/// Two scripts of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    /// Switches off.
+    pub off: String,
+    /// Puts everything back as it was.
+    pub on: String,
+}
+
 /// A unique index or primary key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UniqueKey {

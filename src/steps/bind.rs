@@ -9,7 +9,9 @@ use crate::engine::choose::{Choice, Ways, choose};
 use crate::error::{Error, Result};
 use crate::job::{Job, Locate, Marks, SourceRows};
 use crate::mapping::{BoundMapping, Finding, Mapping, Rule, Scope, bind, each_rule, same_names};
-use crate::plan::{Consistency, Copy, CopySource, OnConflict, Plan, Seed, Step, StepKind, Update};
+use crate::plan::{
+    Consistency, Copy, CopySource, OnConflict, Plan, Seed, Step, StepKind, Triggers, Update,
+};
 use crate::sql::{Column, ColumnType, Table, TableName};
 
 /// A bound step.
@@ -56,6 +58,10 @@ pub async fn step(plan: &Plan, step: &Step, ends: &mut Ends<'_>) -> Result<Bound
         StepKind::Update(update) => bind_update(plan, step, update, ends).await,
         StepKind::Sql(_) => Err(vec![Error::invalid("a sql step has no rows")]),
     };
+    let bound = match bound {
+        Ok(bound) => triggers(bound, ends.target).await,
+        findings => findings,
+    };
     let file = plan.file.display().to_string();
     bound.map_err(|errors| {
         errors
@@ -68,6 +74,43 @@ pub async fn step(plan: &Plan, step: &Step, ends: &mut Ends<'_>) -> Result<Bound
             })
             .collect()
     })
+}
+
+/// What becomes of the target's triggers, as the step says.
+async fn triggers(mut bound: Bound, target: &mut dyn Session) -> Findings<Bound> {
+    let job = &mut bound.job;
+    let names = target.triggers(&job.target).await.map_err(one)?;
+    if names.is_empty() {
+        return Ok(bound);
+    }
+    let list = names.join("`, `");
+    let table = job.target.name.to_string();
+    let why = match job.options.triggers {
+        Triggers::Fire => {
+            job.counts_both = true;
+            bound.warnings.push(Finding {
+                column: None,
+                message: format!(
+                    "the trigger or rule `{list}` on {table} fires for every row written"
+                ),
+                help: None,
+            });
+            return Ok(bound);
+        }
+        Triggers::Skip => match target.trigger_switch(&job.target).await.map_err(one)? {
+            Some(switch) => {
+                job.triggers = Some(switch);
+                return Ok(bound);
+            }
+            None => "this database can't switch it off for one transaction",
+        },
+        Triggers::Refuse => "the step says triggers = \"refuse\"",
+    };
+    Err(vec![
+        Error::invalid(format!("{table} has the trigger or rule `{list}`: {why}"))
+            .in_table(&table)
+            .hint("Drop it, or let it fire: triggers = \"fire\"."),
+    ])
 }
 
 /// A value, or everything that keeps it from being one.
@@ -360,6 +403,7 @@ fn finish(
         step: step.name.clone(),
         options: step.options.clone(),
         record_moved: asked_for || locate == Locate::Moved,
+        triggers: None,
         counts_both: step.options.on_conflict != OnConflict::Fail,
         source,
         target,

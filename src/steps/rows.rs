@@ -14,7 +14,7 @@ use crate::job::SourceRows;
 use crate::key::{Key, KeyRange};
 use crate::ledger::chunks::ChunkKind;
 use crate::ledger::history::StepRecord;
-use crate::plan::{Expect, Step, StepKind};
+use crate::plan::{Expect, Step, StepKind, Triggers};
 use crate::sql::Flavor;
 
 /// Runs the step to its end; its figures.
@@ -66,16 +66,17 @@ impl<'a> RowStep<'a> {
         let mut target = context.target.session(Access::Write, &label).await?;
         let (joint, attached) = Ends::relation(&context.source, &context.target);
         let mut ends = Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
-        let mut bound = bind::step(&context.plan, step, &mut ends).await.map_err(first)?;
-        for trigger in target.triggers(&bound.job.target).await? {
-            bound.job.counts_both = true;
-            context.emitter.emit(What::Warning {
-                step: Some(step.name.clone()),
-                message: format!(
-                    "the trigger or rule `{trigger}` on {} fires for every row written",
-                    bound.job.target.name
-                ),
-            });
+        let bound = bind::step(&context.plan, step, &mut ends).await.map_err(first)?;
+        if step.options.triggers == Triggers::Fire {
+            for trigger in target.triggers(&bound.job.target).await? {
+                context.emitter.emit(What::Warning {
+                    step: Some(step.name.clone()),
+                    message: format!(
+                        "the trigger or rule `{trigger}` on {} fires for every row written",
+                        bound.job.target.name
+                    ),
+                });
+            }
         }
         let asked = context.workers.unwrap_or(step.options.workers);
         // SQLite has one writer, and a seed is one list.
@@ -235,7 +236,9 @@ impl<'a> RowStep<'a> {
         }
         tune::put_back(context, self.target.as_mut(), Some(&self.step.name)).await?;
         tune::analyze(context, self.step, &self.table, &mut self.target).await?;
-        self.target.advance_sequences(&self.table).await?;
+        if self.step.options.advance_sequences {
+            self.target.advance_sequences(&self.table).await?;
+        }
         let totals = context.ledger.totals(self.target.as_mut(), &self.step.name).await?;
         let is_copy = matches!(self.step.kind, StepKind::Copy(_));
         let exact = self.step.expect.source.is_some();

@@ -25,6 +25,7 @@ mod mariadb;
 mod model;
 mod pair;
 mod pairs;
+mod policies;
 mod protect_detects;
 mod random;
 mod readers;

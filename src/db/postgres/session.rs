@@ -11,12 +11,14 @@ use sqlx::{
 };
 
 use super::watch::Watch;
-use super::{catalog, copy_out, copy_text, error, write};
+use super::{catalog, copy_out, copy_text, error, triggers, write};
 use crate::db::{Access, Blocks, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
 use crate::sql::postgres::POSTGRES;
-use crate::sql::{Bind, Column, ColumnType, Dialect, Kind, Statement, Table, TableName, quote};
+use crate::sql::{
+    Bind, Column, ColumnType, Dialect, Kind, Statement, Switch, Table, TableName, quote,
+};
 use crate::value::{Row, Value};
 
 /// Settings that change what values look like, pinned and read back (correctness first: a
@@ -283,6 +285,10 @@ impl Session for PgSession {
 
     async fn triggers(&mut self, table: &Table) -> Result<Vec<String>> {
         catalog::triggers(self, table).await
+    }
+
+    async fn trigger_switch(&mut self, table: &Table) -> Result<Option<Switch>> {
+        triggers::switch(self, table).await.map(Some)
     }
 
     async fn constraint_columns(&mut self, table: &Table, name: &str) -> Result<Vec<String>> {

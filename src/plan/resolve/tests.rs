@@ -115,7 +115,7 @@ fn tune_is_read_where_it_belongs_and_refused_by_name_elsewhere() {
         (step("sql = \"x\"\ntune = { analyze = true }"), "`tune` belongs into a `copy`"),
         (step("update = \"t\"\nset = { a = \"b\" }\ntune = {}"), "`tune` belongs into a `copy`"),
         (step(&format!("{copy}[defaults]\ntune = {{}}")), "`tune` belongs into a `copy`"),
-        (step(&format!("{copy}analyze = true")), "`analyze` belongs into `tune`"),
+        (step("sql = \"x\"\nanalyze = true"), "`analyze` belongs into a `copy`"),
         (step(&format!("{copy}tune = {{ analyse = true }}")), "unknown key `analyse`"),
         (step(&format!("{copy}tune = true")), "expected a table"),
         (step(&format!("{copy}tune = {{ analyze = 1 }}")), "expected true or false"),
