@@ -84,6 +84,9 @@ pub struct Marks {
     pub digest: Vec<String>,
     /// How the rows of a batch are found.
     pub locate: Locate,
+    /// Name and type of each source column when the step began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<(String, String)>,
 }
 
 /// How the rows of a batch are found again.

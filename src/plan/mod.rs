@@ -278,10 +278,23 @@ pub struct Options {
     pub allow_inserts: bool,
     /// What becomes of the target's own triggers.
     pub triggers: Triggers,
+    /// What a source column means that comes after the step began.
+    pub new_columns: NewColumns,
     /// Sequences of identity columns move above the highest value at the end of the step.
     pub advance_sequences: bool,
     /// What is done to the target around the batches; the step's own only.
     pub tune: Tune,
+}
+
+/// `new_columns`: for steps that take all columns, by `json = "*"` or without rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewColumns {
+    /// The step stops and says so.
+    Stop,
+    /// Rows from here on have it.
+    Absorb,
+    /// It is left out.
+    Ignore,
 }
 
 /// `triggers`: those that people made; foreign keys are always checked.

@@ -25,7 +25,6 @@ pub const NOT_YET: &[&str] = &[
     "stop_after",
     "batch_bytes",
     "batch_time",
-    "new_columns",
     "gate",
     "needs",
     "swap",

@@ -91,6 +91,8 @@ fn options() -> Value {
         "on_failure": { "enum": ["stop", "rollback"] },
         "triggers": { "enum": ["fire", "refuse", "skip"],
             "description": "The target's own triggers: they fire (default), the step is refused where there are any, or they are switched off within each batch's transaction (PostgreSQL). Foreign keys are always checked." },
+        "new_columns": { "enum": ["stop", "absorb", "ignore"],
+            "description": "A source column that comes after the step began, where the step takes all columns: the step stops and names it (default), the rows from there on have it, or it is left out." },
         "sequences": { "enum": ["advance", "keep"],
             "description": "At the end of the step, sequences of identity columns move above the highest value (default), or stay." },
         "retries": { "type": "integer", "minimum": 0, "maximum": 100 },

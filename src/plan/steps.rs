@@ -6,8 +6,8 @@ use toml::de::DeValue;
 use super::diagnostic::{Findings, Lines};
 use super::reader::{Node, Reader, constant, span, strings, wrong_type};
 use super::{
-    Copy, CopySource, Expect, OnConflict, OnFailure, Options, Seed, SeedSource, SqlStep, Step,
-    StepKind, Triggers, Tune, Update,
+    Copy, CopySource, Expect, NewColumns, OnConflict, OnFailure, Options, Seed, SeedSource,
+    SqlStep, Step, StepKind, Triggers, Tune, Update,
 };
 use super::{rules, tune};
 use crate::mapping::{Constant, Rule, each_rule};
@@ -39,6 +39,7 @@ pub fn built_in() -> Options {
         retries: 5,
         allow_inserts: false,
         triggers: Triggers::Fire,
+        new_columns: NewColumns::Stop,
         advance_sequences: true,
         tune: Tune::default(),
     }
@@ -53,6 +54,11 @@ pub fn options(reader: &mut Reader<'_, '_>, base: &Options) -> Options {
         [("fail", OnConflict::Fail), ("skip", OnConflict::Skip), ("update", OnConflict::Update)];
     let triggers =
         [("fire", Triggers::Fire), ("refuse", Triggers::Refuse), ("skip", Triggers::Skip)];
+    let new = [
+        ("stop", NewColumns::Stop),
+        ("absorb", NewColumns::Absorb),
+        ("ignore", NewColumns::Ignore),
+    ];
     let failure = [("stop", OnFailure::Stop), ("rollback", OnFailure::Rollback)];
     Options {
         batch_rows: small(reader.number("batch_rows", 1, 1_000_000), base.batch_rows),
@@ -64,6 +70,7 @@ pub fn options(reader: &mut Reader<'_, '_>, base: &Options) -> Options {
         retries: small(reader.number("retries", 0, 100), base.retries),
         allow_inserts: base.allow_inserts,
         triggers: reader.word("triggers", &triggers).unwrap_or(base.triggers),
+        new_columns: reader.word("new_columns", &new).unwrap_or(base.new_columns),
         advance_sequences: reader
             .word("sequences", &[("advance", true), ("keep", false)])
             .unwrap_or(base.advance_sequences),

@@ -158,7 +158,8 @@ pub async fn look(plan: &Plan, databases: &Databases, skip: &HashSet<String>) ->
             }
             continue;
         }
-        let mut ends = Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
+        let mut ends =
+            Ends { source: source.as_mut(), target: target.as_mut(), joint, attached, began: None };
         match bind::step(plan, step, &mut ends).await {
             Err(errors) if dialect.ddl_commits() && unsettled.everything => {
                 for error in errors {

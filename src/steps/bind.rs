@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::keys::{conflict_key, key, key_follows};
 use super::seed::{self, SeedRows};
+use super::shape::{Shape, settle, shape};
 use crate::db::{Database, Session};
 use crate::engine::choose::{Choice, Ways, choose};
 use crate::error::{Error, Result};
@@ -36,6 +37,8 @@ pub struct Ends<'a> {
     pub joint: bool,
     /// They are two SQLite files, joined by ATTACH.
     pub attached: bool,
+    /// The source's columns when the step began, if it has begun.
+    pub began: Option<Shape>,
 }
 
 impl Ends<'_> {
@@ -166,13 +169,20 @@ async fn bind_copy(plan: &Plan, step: &Step, copy: &Copy, ends: &mut Ends<'_>) -
         table: source_table.as_ref().map(|table| table.name.clone()),
         name,
     };
+    let shape = shape(&columns);
+    let columns = match &ends.began {
+        Some(began) => settle(began, columns, copy.columns.as_ref(), step.options.new_columns)?,
+        None => columns,
+    };
     source.key =
         key(ends.source, &source, &columns, source_table.as_ref(), copy.key.as_deref()).await?;
     let types = sql_types(ends.source, &source.from, copy.columns.as_ref()).await?;
     let scope = ScopeParts { columns, types, is_files: false, name: source.name.clone() };
     let mapping = bind_mapping(plan, step, copy.columns.as_ref(), &scope, &target, ends).await?;
     let is_query = source_table.is_none();
-    finish(plan, step, source, target, mapping, ends, is_query)
+    let mut bound = finish(plan, step, source, target, mapping, ends, is_query)?;
+    bound.job.marks.source = shape;
+    Ok(bound)
 }
 
 async fn bind_seed(plan: &Plan, step: &Step, seed: &Seed, ends: &mut Ends<'_>) -> Findings<Bound> {
@@ -397,6 +407,7 @@ fn finish(
         digest: target.column_names().map(str::to_owned).collect(),
         key,
         locate,
+        source: Vec::new(),
     };
     let warnings = mapping.warnings.clone();
     let job = Job {

@@ -5,6 +5,7 @@ pub mod bind;
 mod keys;
 pub mod rows;
 pub mod seed;
+mod shape;
 pub mod sql;
 pub mod tune;
 

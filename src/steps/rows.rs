@@ -4,17 +4,18 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use super::bind::{self, Bound, Ends};
+use super::shape::{Shape, came, new_columns, takes_all};
 use super::{StepContext, tune};
 use crate::db::{Access, Session, count};
 use crate::engine::chunker::{Cut, Size, cut, size};
 use crate::engine::{self, Shared};
 use crate::error::{Error, Result};
 use crate::event::{StepFigures, What};
-use crate::job::SourceRows;
+use crate::job::{Marks, SourceRows};
 use crate::key::{Key, KeyRange};
 use crate::ledger::chunks::ChunkKind;
 use crate::ledger::history::StepRecord;
-use crate::plan::{Expect, Step, StepKind, Triggers};
+use crate::plan::{Expect, NewColumns, Step, StepKind, Triggers};
 use crate::sql::Flavor;
 
 /// Runs the step to its end; its figures.
@@ -27,7 +28,7 @@ pub async fn run(
     step: &Step,
     record: Option<&StepRecord>,
 ) -> Result<StepFigures> {
-    let mut runner = RowStep::open(context, step).await?;
+    let mut runner = RowStep::open(context, step, record).await?;
     let resumed = record.filter(|record| record.state != "rolled back");
     let before = match resumed {
         Some(record) => record.before_rows,
@@ -41,7 +42,7 @@ pub async fn run(
 
 /// Works on the open chunks of a step that another process conducts, until none is left.
 pub async fn help(context: &StepContext, step: &Step, record: &StepRecord) -> Result<()> {
-    let mut runner = RowStep::open(context, step).await?;
+    let mut runner = RowStep::open(context, step, Some(record)).await?;
     runner.announce(Some(record), record.before_rows).await?;
     runner.run_chunks().await
 }
@@ -57,15 +58,29 @@ struct RowStep<'a> {
     into: String,
     rows: SourceRows,
     table: crate::sql::Table,
+    /// The source's columns when the step began.
+    began: Shape,
 }
 
 impl<'a> RowStep<'a> {
-    async fn open(context: &'a StepContext, step: &'a Step) -> Result<RowStep<'a>> {
+    async fn open(
+        context: &'a StepContext,
+        step: &'a Step,
+        record: Option<&StepRecord>,
+    ) -> Result<RowStep<'a>> {
         let label = format!("{}/{}", context.plan.name, step.name);
         let mut source = context.source.session(Access::Read, &label).await?;
         let mut target = context.target.session(Access::Write, &label).await?;
         let (joint, attached) = Ends::relation(&context.source, &context.target);
-        let mut ends = Ends { source: source.as_mut(), target: target.as_mut(), joint, attached };
+        let began = record.filter(|record| record.state != "rolled back").and_then(marks_of);
+        let began = began.map(|marks| marks.source).filter(|shape| !shape.is_empty());
+        let mut ends = Ends {
+            source: source.as_mut(),
+            target: target.as_mut(),
+            joint,
+            attached,
+            began: began.clone(),
+        };
         let bound = bind::step(&context.plan, step, &mut ends).await.map_err(first)?;
         if step.options.triggers == Triggers::Fire {
             for trigger in target.triggers(&bound.job.target).await? {
@@ -90,6 +105,7 @@ impl<'a> RowStep<'a> {
             into: bound.job.target.name.sql(target.dialect()),
             rows: bound.job.source.clone(),
             table: bound.job.target.clone(),
+            began: began.unwrap_or_else(|| bound.job.marks.source.clone()),
             context,
             step,
             bound: Some(bound),
@@ -234,6 +250,7 @@ impl<'a> RowStep<'a> {
             return Err(Error::stop(format!("{} of {chunks} chunks are not done", chunks - done))
                 .hint("Run again: the open chunks are taken up."));
         }
+        self.no_new_columns().await?;
         tune::put_back(context, self.target.as_mut(), Some(&self.step.name)).await?;
         tune::analyze(context, self.step, &self.table, &mut self.target).await?;
         if self.step.options.advance_sequences {
@@ -294,6 +311,20 @@ impl<'a> RowStep<'a> {
         Ok(figures)
     }
 
+    /// A column that came while rows were read is in none of them.
+    async fn no_new_columns(&mut self) -> Result<()> {
+        let (StepKind::Copy(copy), Some(name)) = (&self.step.kind, &self.rows.table) else {
+            return Ok(());
+        };
+        if self.step.options.new_columns != NewColumns::Stop || !takes_all(copy.columns.as_ref()) {
+            return Ok(());
+        }
+        let now = self.source.table(name).await?.map(|table| table.columns).unwrap_or_default();
+        let new: Vec<String> =
+            new_columns(&self.began, &now).into_iter().map(str::to_owned).collect();
+        if new.is_empty() { Ok(()) } else { Err(came(&new).in_table(&name.to_string())) }
+    }
+
     fn holds_if(&self, what: &str, expected: Option<u64>, actual: u64) -> Result<()> {
         expected.map_or(Ok(()), |expected| self.holds(what, expected, actual))
     }
@@ -341,6 +372,11 @@ pub fn count_differs(
                   changed the table."
             }
         })
+}
+
+/// What the ledger knows of a step's rows.
+fn marks_of(record: &StepRecord) -> Option<Marks> {
+    record.columns.as_deref().and_then(|json| serde_json::from_str(json).ok())
 }
 
 /// The first of several errors; the others follow in its message.

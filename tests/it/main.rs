@@ -36,6 +36,7 @@ mod rules;
 mod scan;
 mod servers;
 mod sessions;
+mod shape;
 mod soak;
 mod stateful;
 mod tidy;
