@@ -109,7 +109,10 @@ pub async fn sample(session: &mut PgSession, table: &TableName) -> Result<Sample
     Ok(Sample::Clause(format!(" TABLESAMPLE SYSTEM ({percent:.9})")))
 }
 
-async fn find(session: &mut PgSession, name: &TableName) -> Result<Option<(i64, TableName)>> {
+pub(super) async fn find(
+    session: &mut PgSession,
+    name: &TableName,
+) -> Result<Option<(i64, TableName)>> {
     // A plan may say `schema.table`; a table that is really called so wins.
     let mut candidates = vec![name.clone()];
     if let (None, Some((schema, table))) = (&name.schema, name.name.split_once('.')) {
@@ -125,7 +128,7 @@ async fn find(session: &mut PgSession, name: &TableName) -> Result<Option<(i64, 
     Ok(None)
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.to_text().unwrap_or_default()
 }
 

@@ -18,7 +18,7 @@ pub(crate) use numbers::numeric_text;
 pub(crate) use pairs::exact_in_sql;
 pub use pairs::{Pair, pair};
 pub(crate) use times::{calendar_day, civil, days, moment};
-pub use types::parse_type;
+pub use types::{parse_type, type_name};
 
 use crate::sql::{Affinity, ColumnType, Kind};
 use crate::value::{Scalar, Value};
