@@ -118,11 +118,13 @@ fn matches<'t>(source: &'t Table, target: &'t Table, out: &mut Columns) -> Match
                     taken.insert(&one.name);
                     found.insert(&other.name, (*one, why));
                 }
-                (sources, targets) => out.notes.push(format!(
-                    "not decided: {} could go into {}",
-                    list(sources),
-                    list(targets)
-                )),
+                (sources, targets) => {
+                    let (from, into) = (list(sources), list(targets));
+                    let note = format!("not decided: {from} could go into {into}");
+                    if !out.notes.contains(&note) {
+                        out.notes.push(note);
+                    }
+                }
             }
         }
     }
@@ -182,6 +184,10 @@ fn surprises(from: &Column, into: &Column, types: &str, is_cast: bool, out: &mut
     } else if matches!(b, Kind::TimestampTz(_)) && matches!(a, Kind::Text { .. } | Kind::Dynamic(_))
     {
         dangers.push(format!("{types}: a text without a zone is taken as UTC"));
+    }
+    let is_text = matches!(a, Kind::Text { .. } | Kind::Dynamic(Affinity::Text));
+    if is_text && !matches!(b, Kind::Text { .. } | Kind::Dynamic(_)) {
+        dangers.push(format!("{types}: a text that is no such value is rejected"));
     }
     if from.ty.name.eq_ignore_ascii_case("tinyint(1)")
         && !matches!(b, Kind::Int(_) | Kind::Dynamic(_))

@@ -81,7 +81,7 @@ fn protected(out: &mut String, draft: &Draft, target: &Side) {
     comment(
         out,
         "Tables that hold rows: their content is compared before the first step and after the \
-         last one.",
+         last one. That reads each of them twice: take out what may change.",
     );
     for one in guarded {
         out.push_str(&format!(

@@ -193,10 +193,13 @@ pub fn drafted_steps(steps: &[DraftStep]) -> String {
     out.to_string()
 }
 
+/// Characters in a line of [`dangers`], wherever it goes.
+const DANGERS_WIDTH: u16 = 110;
+
 /// Dangers that `init` saw: table and text.
 pub fn dangers(all: &[(String, String)]) -> String {
     let mut out = table(&["table", "danger"]);
-    out.set_content_arrangement(ContentArrangement::Dynamic);
+    out.set_content_arrangement(ContentArrangement::Dynamic).set_width(DANGERS_WIDTH);
     for (subject, text) in all {
         out.add_row([clean(subject), shortened(text, 240)]);
     }

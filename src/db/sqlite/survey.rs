@@ -27,7 +27,9 @@ pub fn details(connection: &Connection, table: &Table) -> rusqlite::Result<Detai
     let mut details = Details::default();
     let name = table.name.name.as_str();
     let mut statement = connection.prepare(
-        "SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq",
+        "SELECT id, coalesce((SELECT m.name FROM main.sqlite_master m WHERE m.type = 'table' \
+           AND lower(m.name) = lower(k.\"table\")), k.\"table\"), \"from\", \"to\" \
+         FROM pragma_foreign_key_list(?1) k ORDER BY id, seq",
     )?;
     let mut rows = statement.query([name])?;
     while let Some(row) = rows.next()? {
