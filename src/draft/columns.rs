@@ -95,11 +95,12 @@ type Matches<'t> = BTreeMap<&'t str, (&'t Column, Option<String>)>;
 fn matches<'t>(source: &'t Table, target: &'t Table, out: &mut Columns) -> Matches<'t> {
     let mut found: Matches<'t> = BTreeMap::new();
     let mut taken: BTreeSet<&str> = BTreeSet::new();
-    let keys: [&dyn Fn(&str, &Table) -> String; 3] =
-        [&|name, _| name.to_owned(), &|name, _| column_key(name), &|name, table| {
-            without_table(name, table)
-        }];
-    for (tier, key) in keys.into_iter().enumerate() {
+    for tier in 0..3 {
+        let key = |name: &str, table: &Table| match tier {
+            0 => name.to_owned(),
+            1 => column_key(name),
+            _ => without_table(name, table),
+        };
         let mut groups: BTreeMap<String, (Vec<&'t Column>, Vec<&'t Column>)> = BTreeMap::new();
         for column in source.columns.iter().filter(|column| !taken.contains(column.name.as_str())) {
             groups.entry(key(&column.name, source)).or_default().0.push(column);

@@ -297,7 +297,8 @@ fn step_name(table: &str, taken: &[String]) -> String {
     std::iter::once(base.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(base)
 }
 
-/// `[a-z0-9-]`, at most 63 characters, of both databases' names.
+/// `[a-z0-9-]`, at most 63 characters, of both databases' names, and unlike any name that a
+/// person gives.
 fn plan_name(source: &Side, target: &Side) -> String {
     let slug = |side: &Side| {
         let last = side.display.rsplit('/').next().unwrap_or_default();
@@ -305,14 +306,11 @@ fn plan_name(source: &Side, target: &Side) -> String {
         let ascii = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         let text: String = last.chars().map(ascii).collect();
         let words: Vec<&str> = text.split('-').filter(|word| !word.is_empty()).collect();
-        words.join("-").chars().take(28).collect::<String>().trim_matches('-').to_owned()
+        words.join("-").chars().take(26).collect::<String>().trim_matches('-').to_owned()
     };
-    let name = match (slug(source), slug(target)) {
-        (one, other) if one == other => one,
-        (one, other) => format!("{one}-to-{other}"),
+    let words = match (slug(source), slug(target)) {
+        (one, other) if one == other => vec!["move".to_owned(), one],
+        (one, other) => vec!["move".to_owned(), one, "to".to_owned(), other],
     };
-    match name.trim_matches('-') {
-        "" | "to" => "migration".to_owned(),
-        name => name.to_owned(),
-    }
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
 }

@@ -1,5 +1,7 @@
 //! Referenced tables first.
 
+use std::collections::BTreeSet;
+
 use super::Surveyed;
 
 /// In which order steps run.
@@ -24,11 +26,11 @@ pub fn order(tables: &[Surveyed], written: &[usize]) -> Order {
         })
         .collect();
     let mut order = Order::default();
-    let mut left: Vec<usize> = (0..written.len()).collect();
+    let mut left: BTreeSet<usize> = (0..written.len()).collect();
     while !left.is_empty() {
-        let ready = left.iter().position(|at| needs[*at].iter().all(|other| !left.contains(other)));
-        let next = match ready {
-            Some(position) => position,
+        let free = |at: &&usize| needs[**at].iter().all(|other| !left.contains(other));
+        let next = match left.iter().find(free) {
+            Some(next) => Some(*next),
             None => {
                 let cycle = cycle(&needs, &left);
                 let names: Vec<String> = cycle.iter().map(|at| name(*at).name.clone()).collect();
@@ -37,17 +39,18 @@ pub fn order(tables: &[Surveyed], written: &[usize]) -> Order {
                      rejected. Drop one of the keys in a sql step before, and add it again after",
                     names.join(" → ")
                 ));
-                let first = cycle.iter().min().copied();
-                left.iter().position(|at| Some(*at) == first).unwrap_or(0)
+                cycle.iter().min().copied()
             }
         };
-        order.positions.push(left.remove(next));
+        let Some(next) = next else { break };
+        left.remove(&next);
+        order.positions.push(next);
     }
     order
 }
 
 /// Tables of one circle, the first one again at the end.
-fn cycle(needs: &[Vec<usize>], left: &[usize]) -> Vec<usize> {
+fn cycle(needs: &[Vec<usize>], left: &BTreeSet<usize>) -> Vec<usize> {
     let mut path: Vec<usize> = left.first().copied().into_iter().collect();
     while let Some(last) = path.last() {
         // Each table that is left waits for another one that is left.

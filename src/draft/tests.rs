@@ -225,5 +225,5 @@ fn comments_can_not_be_left_by_a_name() {
     let lines: Vec<&str> =
         text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
     let url = "url = \"postgres://h/d\"";
-    assert_eq!(lines, ["name = \"d\"", "[source]", url, "[target]", url]);
+    assert_eq!(lines, ["name = \"move-d\"", "[source]", url, "[target]", url]);
 }

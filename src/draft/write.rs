@@ -15,6 +15,10 @@ const ASIDE: usize = 40;
 pub fn write(draft: &Draft, source: &Side, target: &Side) -> String {
     let mut out = String::new();
     head(&mut out, draft, source, target);
+    comment(
+        &mut out,
+        "Identifies the migration in the ledger: rename it before the first run, not later.",
+    );
     out.push_str(&format!("name = {}\n\n", string(&draft.name)));
     for (section, side) in [("source", source), ("target", target)] {
         out.push_str(&format!("[{section}]\nurl = {}\n", string(&side.url)));

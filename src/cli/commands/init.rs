@@ -24,8 +24,7 @@ pub async fn run(args: &Init, global: &Global, ui: &Ui) -> u8 {
             if ui.json() {
                 ui.document(&serde_json::json!({
                     "ok": false,
-                    "error": error.to_string(),
-                    "hint": error.hint,
+                    "findings": [{ "level": "error", "message": error.to_string(), "help": error.hint }],
                 }));
             }
             return failed(ui, &error, &signals::Received::default());
