@@ -16,6 +16,7 @@
 
 pub mod db;
 pub mod demo;
+pub mod draft;
 pub mod engine;
 pub mod error;
 pub mod event;

@@ -13,6 +13,8 @@ use super::exit;
     after_long_help = concat!(
 "Begin here:
   tablelift demo                 a real migration on SQLite, with nothing else installed
+  tablelift init --source URL --target URL -o plan.toml
+                                 a first plan, drafted from both databases
   tablelift check plan.toml      what a run would find, without touching anything
   tablelift run plan.toml        run it, or go on where it stopped
   tablelift rollback plan.toml   take back exactly what it wrote
@@ -86,6 +88,9 @@ pub enum Command {
     /// Make a legacy SQLite database, migrate it, and show what to try next
     #[command(after_help = "Examples:\n  tablelift demo\n  tablelift demo --fresh my-demo")]
     Demo(Demo),
+    /// Look at both databases and draft a commented plan; changes neither
+    #[command(after_help = INIT_HELP)]
+    Init(Init),
     /// Validate a plan, offline and then against both databases; changes nothing
     #[command(
         after_help = "Examples:\n  tablelift check plan.toml\n  tablelift check plan.toml --scan     # finds the values that the target will refuse\n  tablelift check plan.toml --offline  # the file alone, without databases"
@@ -156,6 +161,40 @@ pub struct Demo {
     /// Only make the files; run nothing
     #[arg(long)]
     pub prepare: bool,
+}
+
+/// What `init --help` teaches.
+const INIT_HELP: &str = "Examples:
+  tablelift init --source sqlite:legacy.db --target sqlite:new.db -o plan.toml
+  tablelift init --source \"$OLD\" --target \"$NEW\" --tables 'dh_*' -o plan.toml
+  tablelift init --source \"$OLD\" --target \"$NEW\" -o plan.toml --snapshot schemas.json
+
+Both databases must exist, the target with its tables. Tables and columns are matched by name, then
+by type; each decision stands in the plan with its reason, and whatever can't be decided is commented
+out, so that the plan passes `check` as it is. Lines with DANGER say what can go wrong, lines with
+TODO what is yours to say. Passwords are not written: ${SOURCE_URL} and ${TARGET_URL} stand for URLs
+that hold one.
+
+Then: tablelift check plan.toml; tablelift run --dry-run plan.toml; tablelift run plan.toml";
+
+/// `init`
+#[derive(Debug, Args, Clone)]
+pub struct Init {
+    /// Write the plan to this file instead of stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write both schemas to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+    /// Only source tables that fit this pattern, as in 'dh_*'; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    pub tables: Vec<String>,
+    /// Count no rows: for tables where that takes too long
+    #[arg(long)]
+    pub no_counts: bool,
+    /// Write over files that are there
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `run`

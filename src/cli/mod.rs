@@ -47,6 +47,7 @@ async fn dispatch(arguments: &Arguments, ui: &Ui) -> u8 {
     let global = &arguments.global;
     match &arguments.command {
         Command::Demo(demo) => commands::demo::run(demo, ui).await,
+        Command::Init(init) => commands::init::run(init, global, ui).await,
         Command::Check(check) => commands::check::run(check, global, ui).await,
         Command::Run(run) | Command::Resume(run) => commands::run::run(run, global, ui).await,
         Command::Plan(run) => {

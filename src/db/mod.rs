@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::mapping::BoundLookup;
 use crate::plan::{Endpoint, OnConflict};
+use crate::sql::survey::{Details, TableKind};
 use crate::sql::{Column, Dialect, Flavor, Kind, Statement, Switch, Table, TableName};
 use crate::value::{Row, Value};
 
@@ -261,6 +262,14 @@ pub trait Session: Send {
 
     /// The table as the catalog describes it; `None` if there is none.
     async fn table(&mut self, name: &TableName) -> Result<Option<Table>>;
+
+    /// Tables and views that a bare name of a plan can mean, in a stable order: nothing of the
+    /// system, no partitions, nothing of the ledger.
+    async fn tables(&mut self) -> Result<Vec<(TableName, TableKind)>>;
+
+    /// What a plan's author wants to know of a table besides. `scan`: reading all of it is
+    /// worth an answer (MySQL's dates with zeros).
+    async fn details(&mut self, table: &Table, scan: bool) -> Result<Details>;
 
     /// About how many rows there are, without looking at them; `None`: it has to be counted.
     async fn estimate(&mut self, from_where: &str) -> Result<Option<u64>>;

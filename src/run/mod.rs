@@ -3,6 +3,7 @@
 
 mod dry_run;
 mod finish;
+pub mod init;
 mod join;
 pub mod preflight;
 mod rollback;

@@ -8,6 +8,7 @@ pub mod keyset;
 pub mod mysql;
 pub mod postgres;
 pub mod sqlite;
+pub mod survey;
 pub mod table;
 
 pub use dialect::{Dialect, Flavor};

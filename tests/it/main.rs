@@ -17,6 +17,7 @@ mod digital_health;
 mod endings;
 mod faults;
 mod fuzz;
+mod init;
 mod join;
 mod keyset;
 mod kill;

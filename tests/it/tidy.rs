@@ -40,6 +40,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("mapping", &["key", "sql", "value"]),
     ("plan", &["mapping", "value"]),
     ("job", &["mapping", "plan", "sql"]),
+    ("draft", &["mapping", "sql"]),
     ("db", &["error", "fail", "key", "mapping", "plan", "sql", "value"]),
     ("ledger", &["db", "error", "event", "key", "sql", "value"]),
     ("throttle", &["event", "plan"]),
@@ -64,8 +65,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "db", "engine", "error", "event", "fail", "job", "key", "ledger", "plan", "sql",
-            "steps", "throttle", "value", "verify",
+            "db", "draft", "engine", "error", "event", "fail", "job", "key", "ledger", "plan",
+            "sql", "steps", "throttle", "value", "verify",
         ],
     ),
     ("demo", &["db", "error", "plan", "sql"]),

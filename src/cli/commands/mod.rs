@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod init;
 pub mod rollback;
 pub mod run;
 pub mod status;

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use tablelift::draft::DraftStep;
 use tablelift::event::{Event, StepFigures, What};
 use tablelift::run::TableCounts;
 
@@ -169,6 +170,38 @@ pub fn counts(tables: &[TableCounts]) -> String {
     ]);
     for column in out.column_iter_mut().skip(1).take(3) {
         column.set_cell_alignment(CellAlignment::Right);
+    }
+    out.to_string()
+}
+
+/// What `init` makes of each pair of tables.
+pub fn drafted_steps(steps: &[DraftStep]) -> String {
+    let mut out = table(&["source", "target", "rows", "columns", "dangers", "step"]);
+    for step in steps {
+        out.add_row([
+            clean(&step.source),
+            clean(&step.target),
+            step.rows.map_or("-".to_owned(), |(rows, _)| grouped(rows)),
+            step.columns.len().to_string(),
+            step.dangers.len().to_string(),
+            if step.is_active() { clean(&step.name) } else { "commented out".to_owned() },
+        ]);
+    }
+    for column in out.column_iter_mut().skip(2).take(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    out.to_string()
+}
+
+/// Characters in a line of [`dangers`], wherever it goes.
+const DANGERS_WIDTH: u16 = 110;
+
+/// Dangers that `init` saw: table and text.
+pub fn dangers(all: &[(String, String)]) -> String {
+    let mut out = table(&["table", "danger"]);
+    out.set_content_arrangement(ContentArrangement::Dynamic).set_width(DANGERS_WIDTH);
+    for (subject, text) in all {
+        out.add_row([clean(subject), shortened(text, 240)]);
     }
     out.to_string()
 }

@@ -40,7 +40,7 @@ const CONSTRAINT: &str = "SELECT COLUMN_NAME FROM information_schema.STATISTICS 
 const CHECK: &str = "SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS \
      WHERE CONSTRAINT_SCHEMA = $1 AND TABLE_NAME = $2 AND CONSTRAINT_NAME = $3";
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.to_text().unwrap_or_default()
 }
 

@@ -13,13 +13,14 @@ use sqlx::{
 };
 
 use super::watch::Watch;
-use super::{catalog, error, rows, write};
+use super::{catalog, error, rows, survey, write};
 use crate::db::{
     Access, Blocks, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session, scalar,
 };
 use crate::error::{Class, Error, Result};
 use crate::mapping::BoundLookup;
 use crate::sql::mysql::MYSQL;
+use crate::sql::survey::{Details, TableKind};
 use crate::sql::{Bind, Column, Dialect, Kind, Statement, Table, TableName};
 use crate::value::{Row, Value};
 
@@ -315,6 +316,14 @@ impl Session for MySession {
 
     async fn table(&mut self, name: &TableName) -> Result<Option<Table>> {
         catalog::table(self, name).await
+    }
+
+    async fn tables(&mut self) -> Result<Vec<(TableName, TableKind)>> {
+        survey::tables(self).await
+    }
+
+    async fn details(&mut self, table: &Table, scan: bool) -> Result<Details> {
+        survey::details(self, table, scan).await
     }
 
     async fn estimate(&mut self, from_where: &str) -> Result<Option<u64>> {

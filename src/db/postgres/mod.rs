@@ -7,6 +7,7 @@ pub mod copy_out;
 pub mod copy_text;
 mod error;
 mod session;
+mod survey;
 mod triggers;
 mod watch;
 mod write;

@@ -11,11 +11,12 @@ use sqlx::{
 };
 
 use super::watch::Watch;
-use super::{catalog, copy_out, copy_text, error, triggers, write};
+use super::{catalog, copy_out, copy_text, error, survey, triggers, write};
 use crate::db::{Access, Blocks, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
 use crate::sql::postgres::POSTGRES;
+use crate::sql::survey::{Details, TableKind};
 use crate::sql::{
     Bind, Column, ColumnType, Dialect, Kind, Statement, Switch, Table, TableName, quote,
 };
@@ -192,6 +193,14 @@ impl Session for PgSession {
 
     async fn table(&mut self, name: &TableName) -> Result<Option<Table>> {
         catalog::table(self, name).await
+    }
+
+    async fn tables(&mut self) -> Result<Vec<(TableName, TableKind)>> {
+        survey::tables(self).await
+    }
+
+    async fn details(&mut self, table: &Table, _scan: bool) -> Result<Details> {
+        survey::details(self, table).await
     }
 
     async fn estimate(&mut self, from_where: &str) -> Result<Option<u64>> {

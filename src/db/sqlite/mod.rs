@@ -9,6 +9,7 @@ mod error;
 pub mod foresight;
 mod functions;
 mod session;
+mod survey;
 mod write;
 
 use std::os::unix::fs::MetadataExt as _;

@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 
-use super::{catalog, error, functions, write};
+use super::{catalog, error, functions, survey, write};
 use crate::db::{Access, Blocks, Image, Insert, Inserted, RowSink, RowUpdate, Sample, Session};
 use crate::error::{Error, Result};
 use crate::mapping::BoundLookup;
 use crate::mapping::wire::Cell;
 use crate::plan::OnConflict;
 use crate::sql::sqlite::SQLITE;
+use crate::sql::survey::{Details, TableKind};
 use crate::sql::{Affinity, Bind, Column, ColumnType, Dialect, Kind, Statement, Table, TableName};
 use crate::value::{Row, Value};
 
@@ -143,6 +144,14 @@ impl Session for SqliteSession {
     async fn table(&mut self, name: &TableName) -> Result<Option<Table>> {
         let connection = &self.connection;
         tokio::task::block_in_place(|| catalog::table(connection, name))
+    }
+
+    async fn tables(&mut self) -> Result<Vec<(TableName, TableKind)>> {
+        self.work(survey::tables)
+    }
+
+    async fn details(&mut self, table: &Table, _scan: bool) -> Result<Details> {
+        self.work(|connection| survey::details(connection, table))
     }
 
     async fn estimate(&mut self, from_where: &str) -> Result<Option<u64>> {

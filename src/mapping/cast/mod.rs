@@ -19,7 +19,7 @@ pub(crate) use numbers::numeric_text;
 pub(crate) use pairs::exact_in_sql;
 pub use pairs::{Pair, pair};
 pub(crate) use times::{calendar_day, civil, days, moment};
-pub use types::parse_type;
+pub use types::{parse_type, type_name};
 pub use zones::{Clock, Epoch};
 
 use crate::sql::{Affinity, ColumnType, Kind};

@@ -63,6 +63,15 @@ fn precision(p: i64) -> Option<u32> {
     u32::try_from(p).ok().filter(|p| (1..=1000).contains(p))
 }
 
+/// The name by which a `cast` rule calls a kind; what has none of its own is `text`.
+pub fn type_name(kind: &Kind) -> String {
+    match kind {
+        Kind::TimestampTz(6) => "timestamptz".to_owned(),
+        Kind::Timestamp(6) => "timestamp".to_owned(),
+        kind => spelling(kind),
+    }
+}
+
 /// PostgreSQL's own spelling.
 fn spelling(kind: &Kind) -> String {
     let with = |name: &str, p: &u8, zone: &str| match p {
