@@ -12,6 +12,7 @@ use std::sync::Arc;
 use clap::Parser as _;
 use tablelift::error::Error;
 use tablelift::event::Listener;
+use tablelift::plan::Plan;
 use tablelift::plan::resolve::{LoadOptions, load};
 use tablelift::run::{Runner, Settings};
 
@@ -82,12 +83,19 @@ fn typed_password(global: &Global) -> Option<&'static str> {
 }
 
 /// Loads the plan and makes its runner; on failure everything is said and the code returned.
-fn runner(
+async fn runner(
     plan: &Path,
     global: &Global,
     ui: &Ui,
     listener: Arc<dyn Listener>,
 ) -> Result<Runner, u8> {
+    let plan = loaded(plan, global, ui)?;
+    let opened = Runner::open(plan, Settings::new(listener)).await;
+    opened.map_err(|error| failed(ui, &error, &signals::Received::default()))
+}
+
+/// Loads the plan; on failure everything is said and the code returned.
+fn loaded(plan: &Path, global: &Global, ui: &Ui) -> Result<Plan, u8> {
     let vars = |name: &str| std::env::var(name).ok();
     let options = LoadOptions {
         vars: &vars,
@@ -104,7 +112,7 @@ fn runner(
                     ui.color(),
                 ));
             }
-            Ok(Runner::new(loaded.plan, Settings::new(listener)))
+            Ok(loaded.plan)
         }
         Err(error) => {
             ui.plan_error(&error);

@@ -295,6 +295,17 @@ impl Ledger {
         session.execute(&insert).await?;
         Ok(())
     }
+
+    /// The body of the run's newest entry of this name.
+    pub async fn logged(&self, session: &mut dyn Session, event: &str) -> Result<Option<String>> {
+        let ask = Statement::new(format!(
+            "SELECT body FROM {} WHERE run = $1 AND event = $2 ORDER BY number DESC LIMIT 1",
+            self.table("events")
+        ))
+        .bind(self.run.as_str())
+        .bind(event);
+        Ok(session.rows(&ask).await?.first().map(|row| text(&row[0])))
+    }
 }
 
 fn record_of(row: &Row) -> StepRecord {

@@ -2,6 +2,7 @@
 //! out of it: variables filled in, defaults spread, references between steps checked.
 
 pub mod diagnostic;
+pub mod expand;
 mod reader;
 pub mod resolve;
 mod rules;
@@ -185,6 +186,10 @@ pub struct Copy {
     pub filter: Option<String>,
     /// Rules; `None`: every source column into the target column of the same name.
     pub columns: Option<Mapping>,
+    /// Target columns that are NULL at first: a second pass fills them.
+    pub later: Vec<String>,
+    /// A second pass: rows where these columns' source is NULL need none.
+    pub only_with: Vec<String>,
 }
 
 /// Where a `copy` step reads.
@@ -192,6 +197,13 @@ pub struct Copy {
 pub enum CopySource {
     /// `copy = "table"`
     Table(String),
+    /// `copy = "dh_*"` or a list: one step for each, see [`expand`].
+    Tables {
+        /// Names and patterns.
+        patterns: Vec<String>,
+        /// Names and patterns of tables that stay out.
+        except: Vec<String>,
+    },
     /// `copy_query = "SELECT …"`
     Query(String),
 }
@@ -255,6 +267,8 @@ pub struct Expect {
     pub changed: Option<u64>,
     /// Files matched (`seed`).
     pub files: Option<u64>,
+    /// Tables that the patterns of a `copy` match.
+    pub tables: Option<u64>,
 }
 
 /// Options that `[defaults]` gives and any step may override.

@@ -7,7 +7,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Findings, Lines, Severity, Span, nearest};
 use super::reader::{Node, Reader, span, string};
-use super::{Consistency, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables, tune};
+use super::{
+    Consistency, CopySource, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables, tune,
+};
 use crate::mapping::{JsonShape, Rule, each_rule};
 
 /// A plan file larger than this is a mistake.
@@ -291,48 +293,19 @@ impl Resolver<'_> {
         }
     }
 
-    /// `moved` names an earlier step, by its name or its target table.
+    /// What [`link`] finds; a plan with patterns is linked when it is known what they mean.
     fn references(&self, all: &mut [Step]) {
-        let movers: Vec<(String, Option<String>)> = all
-            .iter()
-            .map(|step| {
-                let table = match &step.kind {
-                    StepKind::Copy(copy) => Some(copy.into.clone()),
-                    _ => None,
-                };
-                (step.name.clone(), table)
-            })
-            .collect();
-        for at in 0..all.len() {
-            let line = all[at].line;
-            let earlier = &movers[..at];
-            let mut problems = Vec::new();
-            visit_moved(&mut all[at].kind, &mut |step| {
-                let by_name = earlier.iter().find(|(name, table)| name == step && table.is_some());
-                let by_table: Vec<&String> = earlier
-                    .iter()
-                    .filter(|(_, table)| table.as_deref() == Some(step.as_str()))
-                    .map(|(name, _)| name)
-                    .collect();
-                match (by_name, by_table.as_slice()) {
-                    (Some(_), _) => {}
-                    (None, [one]) => step.clone_from(one),
-                    (None, []) => problems.push((
-                        format!("`moved` names no earlier copy step: `{step}`"),
-                        nearest(step, earlier.iter().map(|(name, _)| name.as_str())),
-                    )),
-                    (None, several) => {
-                        let list: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
-                        problems.push((
-                            format!("several steps copy into `{step}`"),
-                            Some(format!("name one of the steps: {}", list.join(", "))),
-                        ));
-                    }
-                }
-            });
-            for (message, help) in problems {
-                self.findings.error(self.lines.span(line), message, help);
+        let waits = all.iter().any(|step| match &step.kind {
+            StepKind::Copy(copy) => {
+                matches!(copy.from, CopySource::Tables { .. }) || !copy.later.is_empty()
             }
+            _ => false,
+        });
+        if waits {
+            return;
+        }
+        for (line, message, help) in link(all) {
+            self.findings.error(self.lines.span(line), message, help);
         }
     }
 
@@ -383,18 +356,74 @@ impl Resolver<'_> {
     }
 }
 
-fn visit_moved(kind: &mut StepKind, visit: &mut dyn FnMut(&mut String)) {
+/// A line of the plan, what is wrong there, and what to do.
+pub type Problem = (usize, String, Option<String>);
+
+/// Makes each `moved` name an earlier step: it may say the step's name, or its target table.
+pub(super) fn link(all: &mut [Step]) -> Vec<Problem> {
+    let movers: Vec<(String, Option<String>)> = all
+        .iter()
+        .map(|step| {
+            let table = match &step.kind {
+                StepKind::Copy(copy) if copy.only_with.is_empty() => Some(copy.into.clone()),
+                _ => None,
+            };
+            (step.name.clone(), table)
+        })
+        .collect();
+    let mut problems = Vec::new();
+    for at in 0..all.len() {
+        let line = all[at].line;
+        let earlier = &movers[..at];
+        visit_moved(&mut all[at].kind, &mut |step, waits| {
+            let earlier = if waits { movers.as_slice() } else { earlier };
+            let by_name = earlier.iter().find(|(name, table)| name == step && table.is_some());
+            let by_table: Vec<&String> = earlier
+                .iter()
+                .filter(|(_, table)| table.as_deref() == Some(step.as_str()))
+                .map(|(name, _)| name)
+                .collect();
+            match (by_name, by_table.as_slice()) {
+                (Some(_), _) => {}
+                (None, [one]) => step.clone_from(one),
+                (None, []) => problems.push((
+                    line,
+                    format!("`moved` names no earlier copy step: `{step}`"),
+                    nearest(step, earlier.iter().map(|(name, _)| name.as_str())),
+                )),
+                (None, several) => {
+                    let list: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
+                    problems.push((
+                        line,
+                        format!("several steps copy into `{step}`"),
+                        Some(format!("name one of the steps: {}", list.join(", "))),
+                    ));
+                }
+            }
+        });
+    }
+    problems
+}
+
+/// Calls `visit` with each name that a `moved` says, and whether its column waits for a second
+/// pass.
+fn visit_moved(kind: &mut StepKind, visit: &mut dyn FnMut(&mut String, bool)) {
+    let mut waiting = Vec::new();
     let columns = match kind {
-        StepKind::Copy(copy) => copy.columns.as_mut(),
+        StepKind::Copy(copy) => {
+            waiting.clone_from(&copy.later);
+            copy.columns.as_mut()
+        }
         StepKind::Seed(seed) => seed.columns.as_mut(),
         StepKind::Update(update) => Some(&mut update.set),
         StepKind::Sql(_) => None,
     };
-    for (_, rule) in columns.into_iter().flat_map(|mapping| &mut mapping.columns) {
+    for (column, rule) in columns.into_iter().flat_map(|mapping| &mut mapping.columns) {
+        let waits = waiting.contains(column);
         let mut has_moved = false;
         each_rule(rule, &mut |rule| has_moved |= matches!(rule, Rule::Moved { .. }));
         if has_moved {
-            visit_rule(rule, visit);
+            visit_rule(rule, &mut |step| visit(step, waits));
         }
     }
 }

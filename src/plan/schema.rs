@@ -104,7 +104,9 @@ fn step() -> Value {
     let counts = json!({ "type": "integer", "minimum": 0 });
     let mut properties = json!({
         "name": { "type": "string", "description": "Unique." },
-        "copy": { "type": "string", "description": "A table of the source." },
+        "copy": { "oneOf": strings["oneOf"], "description": "A table of the source; or patterns and a list: one step for each table, in the order of the target's foreign keys." },
+        "except": { "oneOf": strings["oneOf"], "description": "With patterns: tables that stay out." },
+        "later": { "oneOf": strings["oneOf"], "description": "Columns that are NULL at first and filled by a second pass, because they refer to rows that come later." },
         "copy_query": { "type": "string", "description": "A query on the source; needs a key." },
         "seed": strings,
         "rows": { "type": "array", "items": { "type": "object" }, "description": "Rows of a seed." },
@@ -113,7 +115,7 @@ fn step() -> Value {
         "sql": { "type": "string", "description": "SQL on the target." },
         "undo": { "type": "string", "description": "What rollback runs." },
         "transaction": { "type": "boolean" },
-        "into": { "type": "string", "description": "The target table." },
+        "into": { "type": "string", "description": "The target table; with patterns, {table|strip:dh_} stands for the source's name." },
         "key": strings,
         "where": { "type": "string", "description": "A condition in the read database's SQL." },
         "columns": { "$ref": "#/$defs/rules" },
@@ -122,7 +124,7 @@ fn step() -> Value {
         "tune": tune(),
         "analyze": { "type": "boolean", "description": "The same as tune.analyze." },
         "expect": object(json!({
-            "source": counts, "before": counts, "after": counts, "changed": counts, "files": counts,
+            "source": counts, "before": counts, "after": counts, "changed": counts, "files": counts, "tables": counts,
         }), &[]),
     });
     if let (Some(all), Value::Object(options)) = (properties.as_object_mut(), options()) {

@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use toml::de::DeValue;
 
 use super::diagnostic::{Findings, Lines};
+use super::expand::template_problem;
 use super::reader::{Node, Reader, constant, span, strings, wrong_type};
 use super::{
     Copy, CopySource, Expect, NewColumns, OnConflict, OnFailure, Options, Seed, SeedSource,
@@ -119,6 +120,17 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, lines: &Lines) -> Op
     };
     let expect = expect(&mut reader, kind);
     let mut options = options(&mut reader, defaults);
+    if let Some(StepKind::Copy(copy)) = &bound {
+        let only_one = matches!(copy.from, CopySource::Tables { .. })
+            && [expect.source, expect.before, expect.after].iter().any(Option::is_some);
+        if only_one {
+            let help = "for patterns, expect = { tables = N }; numbers of rows go into checks";
+            findings.error(place, "these numbers are those of one table", Some(help.to_owned()));
+        }
+        if !copy.later.is_empty() && options.on_conflict != OnConflict::Fail {
+            findings.error(place, "`later` needs on_conflict = \"fail\"", None);
+        }
+    }
     options.allow_inserts = reader.boolean("allow_inserts").unwrap_or(false);
     if !matches!(kind, "update" | "sql") {
         options.tune = tune::read(&mut reader);
@@ -133,7 +145,7 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, lines: &Lines) -> Op
 }
 
 /// SHA-256 of the parsed step, less what is free to change between runs.
-fn checksum(kind: &StepKind, options: &Options) -> String {
+pub fn checksum(kind: &StepKind, options: &Options) -> String {
     let fixed = format!("{kind:?} {:?} {}", options.on_conflict, options.lossy);
     Sha256::digest(fixed.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -148,7 +160,10 @@ fn columns(reader: &mut Reader<'_, '_>) -> Result<Option<crate::mapping::Mapping
 
 fn copy(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
     let findings = reader.findings();
-    let table = reader.string("copy");
+    let tables = match reader.has("copy") {
+        true => reader.strings("copy"),
+        false => None,
+    };
     let query = reader.string("copy_query");
     let into = reader.required_string("into");
     let key = match reader.has("key") {
@@ -159,13 +174,39 @@ fn copy(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
         let help = "name the columns that are unique in the query's rows: key = \"id\"".to_owned();
         findings.error(reader.span, "`copy_query` needs a `key`", Some(help));
     }
-    if table.as_deref().is_some_and(|table| table.contains(['*', '?'])) {
-        findings.error(reader.span, "table patterns in `copy` are not supported yet", None);
-    }
     let filter = reader.string("where");
     let columns = columns(reader).ok()?;
-    let from = table.map(CopySource::Table).or(query.map(CopySource::Query))?;
-    Some(StepKind::Copy(Copy { from, into: into?, key, filter, columns }))
+    let from = tables.map(|tables| tables_of(reader, tables)).or(query.map(CopySource::Query))?;
+    if matches!(from, CopySource::Tables { .. })
+        && let Some(problem) = into.as_deref().and_then(template_problem)
+    {
+        findings.error(reader.span, format!("`into`: {problem}"), None);
+    }
+    let later = match reader.has("later") {
+        true => reader.strings("later")?,
+        false => Vec::new(),
+    };
+    if !later.is_empty() && matches!(from, CopySource::Tables { .. }) {
+        let help = "leave it out: for patterns it follows from the foreign keys".to_owned();
+        findings.error(reader.span, "`later` names columns of one table", Some(help));
+    }
+    let only_with = Vec::new();
+    Some(StepKind::Copy(Copy { from, into: into?, key, filter, columns, later, only_with }))
+}
+
+/// One table by its name, or what names and patterns will mean.
+fn tables_of(reader: &mut Reader<'_, '_>, mut patterns: Vec<String>) -> CopySource {
+    let is_one = |name: &String| !name.contains(['*', '?']);
+    match patterns.as_mut_slice() {
+        [one] if is_one(one) => CopySource::Table(std::mem::take(one)),
+        _ => {
+            let except = match reader.has("except") {
+                true => reader.strings("except").unwrap_or_default(),
+                false => Vec::new(),
+            };
+            CopySource::Tables { patterns, except }
+        }
+    }
 }
 
 fn seed(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
@@ -237,6 +278,9 @@ fn expect(reader: &mut Reader<'_, '_>, kind: &str) -> Expect {
         expect.source = inner.number("source", 0, most);
         expect.before = inner.number("before", 0, most);
         expect.after = inner.number("after", 0, most);
+    }
+    if kind == "copy" {
+        expect.tables = inner.number("tables", 0, most);
     }
     if kind == "update" {
         expect.changed = inner.number("changed", 0, most);

@@ -15,7 +15,7 @@ use crate::engine::route::sample::sample;
 use crate::error::Result;
 use crate::event::Emitter;
 use crate::key::KeyRange;
-use crate::plan::{Step, StepKind};
+use crate::plan::{Plan, Step, StepKind};
 use crate::steps::bind::Bound;
 use crate::throttle::Throttle;
 
@@ -35,8 +35,7 @@ pub async fn preview(runner: &Runner) -> Result<Vec<Preview>> {
     let target = Arc::new(databases.target);
     let mut out = Vec::new();
     for (position, step) in plan.steps.iter().enumerate() {
-        if skip.contains(&step.name)
-            || runner.settings.step.as_ref().is_some_and(|only| *only != step.name)
+        if skip.contains(&step.name) || !Plan::selects(runner.settings.step.as_deref(), &step.name)
         {
             continue;
         }

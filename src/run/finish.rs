@@ -9,7 +9,7 @@ use crate::engine::retry::Retries;
 use crate::error::{Error, Kind, Result};
 use crate::event::{StepFigures, What};
 use crate::ledger::history::StepRecord;
-use crate::plan::When;
+use crate::plan::{Plan, When};
 use crate::sql::TableName;
 use crate::steps::tune;
 use crate::verify::{checks, protect};
@@ -220,7 +220,7 @@ pub async fn roll_back(runner: &Runner, started: &mut Started) -> Result<u8> {
     let mut notes = false;
     let records: Vec<StepRecord> = started.records.iter().rev().cloned().collect();
     for record in &records {
-        let wanted = only.is_none_or(|only| only == record.step);
+        let wanted = Plan::selects(only, &record.step);
         if !wanted || matches!(record.state.as_str(), "rolled back" | "failed") {
             continue;
         }
@@ -237,7 +237,7 @@ pub async fn roll_back(runner: &Runner, started: &mut Started) -> Result<u8> {
         notes |= undone.note.is_some();
     }
     if only.is_some() {
-        for record in records.iter().filter(|record| only == Some(record.step.as_str())) {
+        for record in records.iter().filter(|record| Plan::selects(only, &record.step)) {
             context.ledger.forget_step_rows(session.as_mut(), &record.step).await?;
         }
         context.ledger.set_run(session.as_mut(), "stopped", None, false).await?;
@@ -250,7 +250,8 @@ pub async fn roll_back(runner: &Runner, started: &mut Started) -> Result<u8> {
 
 /// A step can be taken back alone only when no later step has run.
 fn nothing_after(records: &[StepRecord], only: &str) -> Result<()> {
-    let at = records.iter().position(|record| record.step == only).ok_or_else(|| {
+    let is = |record: &StepRecord| Plan::selects(Some(only), &record.step);
+    let at = records.iter().rposition(is).ok_or_else(|| {
         Error::invalid(format!("the step `{only}` has not run"))
             .hint("See what has run with `tablelift status`.")
     })?;
@@ -268,7 +269,7 @@ pub async fn rollback_preview(runner: &Runner) -> Result<Outcome> {
     let context = &started.context;
     let mut session = session(&started, "rollback").await?;
     for record in started.records.iter().rev() {
-        let wanted = runner.settings.step.as_ref().is_none_or(|only| *only == record.step);
+        let wanted = Plan::selects(runner.settings.step.as_deref(), &record.step);
         if !wanted || matches!(record.state.as_str(), "rolled back" | "failed") {
             continue;
         }

@@ -2,9 +2,11 @@
 //! command that touches a database.
 
 mod dry_run;
+mod expand;
 mod finish;
 pub mod init;
 mod join;
+mod order;
 pub mod preflight;
 mod rollback;
 mod scan;
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::retry::{Retries, interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Emitter, Listener, StepFigures, What};
+use crate::plan::expand::Expansion;
 use crate::plan::{OnFailure, Plan, Step, StepKind};
 use crate::steps;
 
@@ -175,12 +178,25 @@ pub struct Runner {
     pub plan: Arc<Plan>,
     /// Settings of the command.
     pub settings: Settings,
+    /// What its patterns stand for; the run's first command writes it down.
+    expansion: Option<Expansion>,
 }
 
 impl Runner {
     /// A runner of `plan`.
     pub fn new(plan: Plan, settings: Settings) -> Runner {
-        Runner { plan: Arc::new(plan), settings }
+        Runner { plan: Arc::new(plan), settings, expansion: None }
+    }
+
+    /// A runner of the plan as it is meant: patterns stand for the tables that the databases
+    /// have, or had when the run began.
+    ///
+    /// # Errors
+    /// A database that can't be reached, a pattern without tables, foreign keys in a circle
+    /// that can't be cut.
+    pub async fn open(plan: Plan, settings: Settings) -> Result<Runner> {
+        let (plan, expansion) = expand::expanded(plan, settings.patience).await?;
+        Ok(Runner { plan: Arc::new(plan), settings, expansion })
     }
 
     /// `tablelift check`: looks at both databases and changes nothing.
@@ -244,7 +260,7 @@ impl Runner {
             if record.is_some_and(|record| record.state == "done") {
                 continue;
             }
-            if self.settings.step.as_ref().is_some_and(|only| *only != step.name) {
+            if !Plan::selects(self.settings.step.as_deref(), &step.name) {
                 continue;
             }
             if self.settings.stop.is_cancelled() {

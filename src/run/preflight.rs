@@ -16,6 +16,7 @@ use crate::steps::bind::{self, Bound, Ends};
 use crate::steps::sql::statements;
 use crate::steps::tune;
 
+use super::order::{self, Written};
 use super::{Finding, Level};
 
 /// Both databases of a plan.
@@ -133,6 +134,7 @@ pub async fn look(plan: &Plan, databases: &Databases, skip: &HashSet<String>) ->
     }
     let (joint, attached) = Ends::relation(&databases.source, &databases.target);
     let mut unsettled = Unsettled::default();
+    let mut written = Vec::new();
     let dialect = databases.target.flavor().dialect();
     for (position, step) in plan.steps.iter().enumerate() {
         if skip.contains(&step.name) {
@@ -177,11 +179,16 @@ pub async fn look(plan: &Plan, databases: &Databases, skip: &HashSet<String>) ->
                 }
             }
             Ok(bound) => {
+                match ends.target.details(&bound.job.target, false).await {
+                    Ok(found) => written.push(Written::new(step, &bound.job, found.foreign_keys)),
+                    Err(error) => report.add_error(&subject, &error, Some(step.line)),
+                }
                 counts(plan, position, bound, &mut ends, &mut unsettled, &mut report).await;
             }
         }
     }
     target.rollback().await;
+    report.findings.extend(order::warnings(&written));
     Ok(report)
 }
 
@@ -218,7 +225,7 @@ impl Unsettled {
 }
 
 /// A database that says no before the run began: exit code 2.
-fn refused(mut error: Error) -> Error {
+pub fn refused(mut error: Error) -> Error {
     error.kind = Kind::Invalid;
     error
 }

@@ -306,7 +306,7 @@ fn changed_parts(old: &str, new: &str) -> (String, String) {
 }
 
 fn prerequisite(plan: &Plan, only: &str) -> Result<()> {
-    if plan.step(only).is_some() {
+    if plan.steps.iter().any(|step| Plan::selects(Some(only), &step.name)) {
         return Ok(());
     }
     let names: Vec<&str> = plan.steps.iter().map(|step| step.name.as_str()).collect();
@@ -316,7 +316,7 @@ fn prerequisite(plan: &Plan, only: &str) -> Result<()> {
 
 /// Steps run in file order; one step alone needs those before it.
 fn in_order(plan: &Plan, only: &str, records: &[StepRecord]) -> Result<()> {
-    let earlier = plan.steps.iter().take_while(|step| step.name != only);
+    let earlier = plan.steps.iter().take_while(|step| !Plan::selects(Some(only), &step.name));
     for step in earlier {
         let done = records.iter().any(|record| record.step == step.name && record.state == "done");
         if !done {
@@ -350,6 +350,9 @@ async fn baseline(
     }
     ledger.guard(session).await?;
     ledger.start_run(session, &identities.0, &identities.1, &checksum).await?;
+    if let Some(expansion) = &runner.expansion {
+        super::expand::freeze(ledger, session, expansion).await?;
+    }
     let taken = take_baseline(plan, ledger, session).await;
     if let Err(error) = taken {
         session.rollback().await;

@@ -149,6 +149,9 @@ async fn bind_copy(plan: &Plan, step: &Step, copy: &Copy, ends: &mut Ends<'_>) -
             };
             (from, joint, table.columns.clone(), Some(table))
         }
+        CopySource::Tables { .. } => {
+            return Err(one(Error::stop("a pattern is not one table")));
+        }
         CopySource::Query(query) => {
             let query = query.trim().trim_end_matches(';');
             let from = format!("({query}) s");
@@ -159,12 +162,12 @@ async fn bind_copy(plan: &Plan, step: &Step, copy: &Copy, ends: &mut Ends<'_>) -
     };
     let name = match &copy.from {
         CopySource::Table(name) => name.clone(),
-        CopySource::Query(_) => "copy_query".to_owned(),
+        CopySource::Tables { .. } | CopySource::Query(_) => "copy_query".to_owned(),
     };
     let mut source = SourceRows {
         from,
         joint_from,
-        filter: copy.filter.clone(),
+        filter: filter(copy, &*ends.source),
         key: None,
         table: source_table.as_ref().map(|table| table.name.clone()),
         name,
@@ -183,6 +186,31 @@ async fn bind_copy(plan: &Plan, step: &Step, copy: &Copy, ends: &mut Ends<'_>) -
     let mut bound = finish(plan, step, source, target, mapping, ends, is_query)?;
     bound.job.marks.source = shape;
     Ok(bound)
+}
+
+/// The step's own condition; a second pass passes over the rows that need none.
+fn filter(copy: &Copy, source: &dyn Session) -> Option<String> {
+    let rule_of = |column: &String| match &copy.columns {
+        None => Some(column.clone()),
+        Some(mapping) => mapping.columns.iter().find_map(|(name, rule)| match rule {
+            Rule::Column(from) if name == column => Some(from.clone()),
+            _ => None,
+        }),
+    };
+    let from: Option<Vec<String>> = copy.only_with.iter().map(rule_of).collect();
+    let Some(from) = from.filter(|from| !from.is_empty()) else {
+        return copy.filter.clone();
+    };
+    let dialect = source.dialect();
+    let some: Vec<String> = from
+        .iter()
+        .map(|name| format!("{}.{} IS NOT NULL", dialect.quote("s"), dialect.quote(name)))
+        .collect();
+    let some = format!("({})", some.join(" OR "));
+    Some(match &copy.filter {
+        Some(filter) => format!("({filter}) AND {some}"),
+        None => some,
+    })
 }
 
 async fn bind_seed(plan: &Plan, step: &Step, seed: &Seed, ends: &mut Ends<'_>) -> Findings<Bound> {
@@ -314,7 +342,11 @@ async fn bind_mapping(
         lossy: step.options.lossy,
         partial: matches!(step.kind, StepKind::Update(_)),
     };
-    bind(&mapping, &scope).map_err(errors_of)
+    let mut bound = bind(&mapping, &scope).map_err(errors_of)?;
+    if let StepKind::Copy(copy) = &step.kind {
+        bound.leave_for_later(&copy.later).map_err(|finding| errors_of(vec![finding]))?;
+    }
+    Ok(bound)
 }
 
 fn errors_of(findings: Vec<Finding>) -> Vec<Error> {

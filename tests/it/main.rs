@@ -26,6 +26,7 @@ mod mariadb;
 mod model;
 mod pair;
 mod pairs;
+mod patterns;
 mod policies;
 mod protect_detects;
 mod random;

@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
-use tablelift::run::{Finding, Level};
+use tablelift::error::Result;
+use tablelift::plan::Plan;
+use tablelift::run::{Finding, Level, Runner, Settings};
 
 use crate::cli::args::{Check, Global};
 use crate::cli::ui::Ui;
 use crate::cli::ui::text::{clean, clean_lines};
-use crate::cli::{exit, failed, runner, signals};
+use crate::cli::{exit, failed, loaded, signals};
 
 /// Shows what was found, with ticks.
 pub async fn run(check: &Check, global: &Global, ui: &Ui) -> u8 {
     let plan = check.plan.as_path();
-    let (listener, _) = ui.listener();
-    let runner = match runner(plan, global, ui, listener) {
-        Ok(runner) => runner,
+    let loaded = match loaded(plan, global, ui) {
+        Ok(loaded) => loaded,
         Err(code) => return code,
     };
     if check.offline {
@@ -24,9 +25,9 @@ pub async fn run(check: &Check, global: &Global, ui: &Ui) -> u8 {
         ui.say(&format!("{} the plan file is valid; no database was asked", ui.paint("✓", 32)));
         return exit::DONE;
     }
-    let received = signals::listen(runner.settings.stop.clone());
-    let looked = if check.scan { runner.scan().await } else { runner.check().await };
-    let findings = match looked {
+    let settings = Settings::new(ui.listener().0);
+    let received = signals::listen(settings.stop.clone());
+    let findings = match look(check, loaded, settings).await {
         Ok(findings) => findings,
         Err(error) => {
             if ui.json() {
@@ -52,6 +53,11 @@ pub async fn run(check: &Check, global: &Global, ui: &Ui) -> u8 {
     }
     ui.say(&format!("{} {} problems; nothing was changed", ui.paint("✗", 31), errors.len()));
     if errors.iter().all(|finding| finding.differs) { exit::DIFFERS } else { exit::INVALID }
+}
+
+async fn look(check: &Check, plan: Plan, settings: Settings) -> Result<Vec<Finding>> {
+    let runner = Runner::open(plan, settings).await?;
+    if check.scan { runner.scan().await } else { runner.check().await }
 }
 
 fn show(ui: &Ui, plan: &Path, finding: &Finding) {

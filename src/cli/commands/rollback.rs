@@ -10,7 +10,7 @@ use crate::cli::{exit, failed, runner, signals};
 /// Asks, then takes the run back.
 pub async fn run(rollback: &Rollback, global: &Global, ui: &Ui) -> u8 {
     let (listener, _) = ui.listener();
-    let mut runner = match runner(&rollback.plan, global, ui, listener) {
+    let mut runner = match runner(&rollback.plan, global, ui, listener).await {
         Ok(runner) => runner,
         Err(code) => return code,
     };

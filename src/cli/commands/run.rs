@@ -13,7 +13,7 @@ use crate::cli::{exit, failed, runner, signals};
 /// Runs or resumes the plan, or shows what it would do.
 pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
     let (listener, summary) = ui.listener();
-    let mut runner = match runner(&run.plan, global, ui, listener) {
+    let mut runner = match runner(&run.plan, global, ui, listener).await {
         Ok(runner) => runner,
         Err(code) => return code,
     };

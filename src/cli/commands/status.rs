@@ -15,7 +15,7 @@ use crate::cli::{exit, failed, runner, signals};
 /// Shows the state, once or until the run ends.
 pub async fn run(plan: &Path, watch: bool, global: &Global, ui: &Ui) -> u8 {
     let (listener, _) = ui.listener();
-    let runner = match runner(plan, global, ui, listener) {
+    let runner = match runner(plan, global, ui, listener).await {
         Ok(runner) => runner,
         Err(code) => return code,
     };

@@ -9,7 +9,7 @@ use crate::cli::{failed, runner, signals};
 /// Proves counts, protected tables and checks again.
 pub async fn run(plan: &Path, global: &Global, ui: &Ui) -> u8 {
     let (listener, summary) = ui.listener();
-    let runner = match runner(plan, global, ui, listener) {
+    let runner = match runner(plan, global, ui, listener).await {
         Ok(runner) => runner,
         Err(code) => return code,
     };

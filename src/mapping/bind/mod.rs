@@ -72,6 +72,28 @@ pub struct BoundMapping {
 }
 
 impl BoundMapping {
+    /// Makes columns NULL that a second pass will fill.
+    ///
+    /// # Errors
+    /// A column that is not written, or is NOT NULL.
+    pub fn leave_for_later(&mut self, names: &[String]) -> Result<(), Finding> {
+        for name in names {
+            let fail = |message: String| {
+                let help =
+                    Some("`later` holds columns that have a rule and may be NULL".to_owned());
+                Err(Finding { column: Some(name.clone()), message, help })
+            };
+            match self.columns.iter_mut().find(|column| column.name == *name) {
+                None => return fail(format!("`later` names no written column: `{name}`")),
+                Some(column) if column.not_null => {
+                    return fail("it is NOT NULL, so its value can't come later".to_owned());
+                }
+                Some(column) => column.rule = BoundRule::Constant(Value::Null),
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the columns out whose values come from keys that are not moved yet, or from one of
     /// these tables of the target, which are not filled yet; their names.
     pub fn leave_out_waiting(&mut self, tables: &HashSet<&str>) -> Vec<String> {
