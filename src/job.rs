@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mapping::BoundMapping;
 use crate::plan::Options;
+use crate::plan::files::FileMark;
 use crate::sql::keyset::KeyColumns;
 use crate::sql::{Column, Table, TableName};
 
@@ -82,6 +83,9 @@ pub struct Marks {
     pub digest: Vec<String>,
     /// How the rows of a batch are found.
     pub locate: Locate,
+    /// The files that the rows come from, so that a resume reads the same ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileMark>,
 }
 
 /// How the rows of a batch are found again.

@@ -9,7 +9,7 @@ use super::{
     Copy, CopySource, Expect, OnConflict, OnFailure, Options, Seed, SeedSource, SqlStep, Step,
     StepKind, Tune, Update,
 };
-use super::{rules, tune};
+use super::{files, rules, tune};
 use crate::mapping::{Constant, Rule, each_rule};
 
 /// Keys that name a step's kind.
@@ -93,6 +93,7 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, lines: &Lines) -> Op
         }
     };
     let bound = match kind {
+        "copy" if names_files(&reader) => copy_files(&mut reader),
         "copy" | "copy_query" => copy(&mut reader),
         "seed" | "rows" => seed(&mut reader),
         "update" => update(&mut reader),
@@ -102,7 +103,8 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, lines: &Lines) -> Op
             return None;
         }
     };
-    let expect = expect(&mut reader, kind);
+    let files = matches!(&bound, Some(StepKind::Seed(_)));
+    let expect = expect(&mut reader, kind, files);
     let mut options = options(&mut reader, defaults);
     options.allow_inserts = reader.boolean("allow_inserts").unwrap_or(false);
     if !matches!(kind, "update" | "sql") {
@@ -153,14 +155,53 @@ fn copy(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
 
 fn seed(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
     let from = match reader.has("seed") {
-        true => reader.strings("seed").map(SeedSource::Files),
+        true => reader
+            .strings("seed")
+            .and_then(|patterns| files::source(reader, patterns))
+            .map(SeedSource::Files),
         false => inline_rows(reader).map(SeedSource::Rows),
     };
-    let at = reader.string("at");
     let into = reader.required_string("into");
     let columns = columns(reader).ok()?;
     let (from, into) = from.zip(into)?;
-    Some(StepKind::Seed(Seed { from, at, into, columns }))
+    Some(StepKind::Seed(Seed { is_copy: false, from, into, columns }))
+}
+
+/// Whether `copy` names files: by their endings, as no table is called.
+fn names_files(reader: &Reader<'_, '_>) -> bool {
+    let is_file = |node: &Node<'_>| match node.get_ref() {
+        DeValue::String(text) => files::ending(text).is_some(),
+        _ => false,
+    };
+    match reader.peek("copy").map(|node| (node, node.get_ref())) {
+        Some((_, DeValue::Array(items))) => items.iter().any(is_file),
+        Some((node, _)) => is_file(node),
+        None => false,
+    }
+}
+
+fn copy_files(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
+    let findings = reader.findings();
+    let place = reader.peek("copy").map_or(reader.span, span);
+    let patterns = reader.strings("copy")?;
+    if let Some(other) = patterns.iter().find(|name| files::ending(name).is_none()) {
+        let help = format!("the endings are {}", files::ENDINGS);
+        findings.error(place, format!("`{other}` is no file that can be read"), Some(help));
+    }
+    for (key, why) in [
+        ("where", "files have no SQL; leave rows out in the file"),
+        ("key", "the number of a row is its key in a file"),
+    ] {
+        if let Some(node) = reader.take(key) {
+            let message = format!("`{key}` makes no sense in a copy of files");
+            findings.error(span(node), message, Some(why.to_owned()));
+        }
+    }
+    let from = files::source(reader, patterns).map(SeedSource::Files);
+    let into = reader.required_string("into");
+    let columns = columns(reader).ok()?;
+    let (from, into) = from.zip(into)?;
+    Some(StepKind::Seed(Seed { is_copy: true, from, into, columns }))
 }
 
 fn inline_rows(reader: &mut Reader<'_, '_>) -> Option<Vec<Vec<(String, Constant)>>> {
@@ -206,7 +247,7 @@ fn sql(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
     Some(StepKind::Sql(SqlStep { sql: sql?, undo, transaction }))
 }
 
-fn expect(reader: &mut Reader<'_, '_>, kind: &str) -> Expect {
+fn expect(reader: &mut Reader<'_, '_>, kind: &str, files: bool) -> Expect {
     let findings = reader.findings();
     let Some(node) = reader.take("expect") else {
         return Expect::default();
@@ -224,7 +265,7 @@ fn expect(reader: &mut Reader<'_, '_>, kind: &str) -> Expect {
     if kind == "update" {
         expect.changed = inner.number("changed", 0, most);
     }
-    if kind == "seed" {
+    if files {
         expect.files = inner.number("files", 0, most);
     }
     inner.finish();
@@ -237,12 +278,14 @@ pub fn misplaced(step: &Step, node: &Node<'_>, findings: &Findings) {
         each_rule(rule, &mut |rule| {
             let problem = match (rule, &step.kind) {
                 (Rule::File(_), StepKind::Copy(_) | StepKind::Update(_)) => {
-                    "`file` belongs into a seed"
+                    "`file` belongs into a seed, or a copy of files"
                 }
                 (Rule::Children { .. }, StepKind::Seed(_) | StepKind::Update(_)) => {
-                    "`children` belongs into a copy"
+                    "`children` belongs into a copy of a table"
                 }
-                (Rule::Sql(_), StepKind::Seed(_)) => "`sql` has no database to run in, in a seed",
+                (Rule::Sql(_), StepKind::Seed(_)) => {
+                    "`sql` has no database to run in: the rows come from files or the plan"
+                }
                 _ => return,
             };
             findings.error(span(node), format!("column {column}: {problem}"), None);
