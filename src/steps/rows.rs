@@ -248,6 +248,7 @@ impl<'a> RowStep<'a> {
         self.target.advance_sequences(&self.table).await?;
         let totals = context.ledger.totals(self.target.as_mut(), &self.step.name).await?;
         let is_copy = matches!(self.step.kind, StepKind::Copy(_));
+        let is_copy_of_files = self.step.kind.name() == "copy" && !is_copy;
         let exact = self.step.expect.source.is_some();
         let source_after = async {
             match is_copy {
@@ -280,7 +281,11 @@ impl<'a> RowStep<'a> {
                 &self.step.name,
                 "done",
                 Some(after),
-                source_after.filter(|size| size.exact).map(|size| size.rows),
+                match is_copy_of_files {
+                    // A file that changed would have ended the step.
+                    true => Some(totals.read),
+                    false => source_after.filter(|size| size.exact).map(|size| size.rows),
+                },
             )
             .await?;
         if estimated {

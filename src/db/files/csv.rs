@@ -280,3 +280,61 @@ fn unescaped(bytes: &[u8], escape: Option<u8>) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cells, Columns};
+    use super::*;
+
+    #[derive(Default)]
+    struct Kept(Columns, Vec<Cells>);
+
+    impl Sink for Kept {
+        fn columns(&mut self) -> &mut Columns {
+            &mut self.0
+        }
+
+        fn row(&mut self, row: Cells) -> bool {
+            self.1.push(row);
+            true
+        }
+    }
+
+    /// The values of all records, read through buffers of every small size.
+    fn values(text: &str) -> Result<Vec<Vec<Value>>, String> {
+        let read = |size: usize| {
+            let mut kept = Kept::default();
+            let input = std::io::BufReader::with_capacity(size, text.as_bytes());
+            read(input, &CsvFormat::default(), false, 0, &mut kept)?;
+            let rows = kept.1.into_iter();
+            Ok(rows.map(|row| row.into_iter().map(|(_, value)| value).collect()).collect())
+        };
+        let whole = read(1 << 16);
+        (1..4).for_each(|size| assert_eq!(read(size), whole, "{text:?}, {size}"));
+        whole
+    }
+
+    #[test]
+    fn null_and_empty_are_told_apart() {
+        let rows = values("a,b,c\n1,,\"\"\n\"x, \"\"y\"\"\",\"two\nlines\",\\N\r\n").unwrap();
+        assert_eq!(rows[0][1..], [Value::Null, Value::Text(String::new())]);
+        assert_eq!(rows[1][0], Value::Text("x, \"y\"".into()));
+        assert_eq!(rows[1][1], Value::Text("two\nlines".into()));
+        assert_eq!(rows[1][2], Value::Text("\\N".into()));
+        for bad in ["a,b\n1", "a\n\"x", "a,a\n1,2", ""] {
+            assert!(values(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_line_of_a_one_column_file_is_null() {
+        let one = || vec![Value::Text("1".into())];
+        let null = || vec![Value::Null];
+        assert_eq!(values("a\n1\n\n1\n").unwrap(), [one(), null(), one()]);
+        assert_eq!(values("a\r\n\r\n1").unwrap(), [null(), one()]);
+        assert_eq!(values("\n\na\n1\n\n").unwrap(), [one(), null()]);
+        assert_eq!(values("a\n1\r").unwrap(), [[Value::Text("1\r".into())]]);
+        let two = vec![Value::Text("1".into()), Value::Text("2".into())];
+        assert_eq!(values("a,b\n\n1,2\n\n").unwrap(), [two]);
+    }
+}

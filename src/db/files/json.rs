@@ -294,3 +294,74 @@ impl<R: Read> Read for Metered<R> {
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Columns;
+    use super::*;
+
+    #[derive(Default)]
+    struct Kept {
+        columns: Columns,
+        rows: Vec<Cells>,
+        most: usize,
+    }
+
+    impl Sink for Kept {
+        fn columns(&mut self) -> &mut Columns {
+            &mut self.columns
+        }
+
+        fn row(&mut self, row: Cells) -> bool {
+            self.rows.push(row);
+            self.rows.len() < self.most
+        }
+    }
+
+    fn read(
+        text: &str,
+        rows: &str,
+        values: &[&str],
+    ) -> Result<(Kept, HashMap<String, Value>), String> {
+        let values = values.iter().map(|path| (*path).to_owned()).collect();
+        let wanted = Wanted { rows: rows.to_owned(), values };
+        let mut kept = Kept { most: usize::MAX, ..Kept::default() };
+        let found = array(text.as_bytes(), &wanted, 0, &mut kept)?;
+        Ok((kept, found))
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let text =
+            r#"{"lib":{"name":"L"},"rows":[{"a":1.10,"b":18446744073709551616,"c":{"d":[1.0]}}]}"#;
+        let (kept, values) = read(text, "rows", &["lib.name"]).unwrap();
+        assert_eq!(kept.columns.names(), ["a", "b", "c"]);
+        assert_eq!(kept.rows[0][0].1, Value::Number("1.10".into()));
+        assert_eq!(kept.rows[0][1].1, Value::Number("18446744073709551616".into()));
+        assert_eq!(kept.rows[0][2].1, Value::Json("{\"d\":[1.0]}".into()));
+        assert_eq!(values["lib.name"], Value::Text("L".into()));
+        for bad in [r#"[{"a":1,"a":2}]"#, "[1]", "{}", "", "[] []", "[{}", "[{},]"] {
+            assert!(read(bad, "", &[]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rows_and_values_lie_anywhere() {
+        let text = r#"{"z":[[{"a":{"r":[7]}}]],"a":{"n":{"v":1,"r":[{"i":1},{"i":2}]}},"a.n.r":[{"i":9}]}"#;
+        let (kept, values) = read(text, "a.n.r", &["a.n", "a.n.v", "z"]).unwrap();
+        assert_eq!(kept.rows.len(), 2);
+        assert_eq!(values["a.n.v"], Value::Int(1));
+        assert!(matches!(&values["a.n"], Value::Json(text) if text.starts_with("{\"v\"")));
+        assert_eq!(values["z"], Value::Json("[[{\"a\":{\"r\":[7]}}]]".into()));
+        assert!(read(text, "a.r", &[]).is_err());
+        assert!(read(text, "a.n.r", &["a.x"]).is_err());
+        assert!(read(r#"{"a":[],"a":[{"b":1}]}"#, "a", &[]).is_err());
+    }
+
+    #[test]
+    fn a_sink_that_has_enough_ends_the_reading() {
+        let mut kept = Kept { most: 2, ..Kept::default() };
+        array(&b"[{},{},{}, broken"[..], &Wanted::default(), 0, &mut kept).unwrap();
+        assert_eq!(kept.rows.len(), 2);
+    }
+}

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::open::Stamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::mapping::{BoundMapping, Constant, InputSource};
 use crate::plan::FileSource;
 use crate::plan::files::{ENDINGS, Ending, FileMark};
@@ -193,8 +193,10 @@ impl Listing {
                 }
                 From::File { path, stamp, .. } => {
                     stamp.holds(path)?;
-                    self.read_file(path, skip, &mut rows)?;
+                    let read = self.read_file(path, skip, &mut rows);
+                    // It was well formed; one that changed meanwhile says more.
                     stamp.holds(path)?;
+                    read.map_err(|error| Error { kind: Kind::Failed, ..error })?;
                 }
             }
             skip = 0;

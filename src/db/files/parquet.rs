@@ -23,7 +23,7 @@ const SECONDS_OF_DAY: i64 = 86_400;
 pub fn read(file: File, mut skip: u64, sink: &mut dyn Sink) -> Result<(), String> {
     let reader = SerializedFileReader::new(file).map_err(|error| broken(&error))?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    schema.columns().iter().try_for_each(|column| is_known(column))?;
+    schema.columns().iter().try_for_each(is_known)?;
     let types = schema.root_schema().get_fields();
     if let Some(name) = twice(types.iter().map(|one| one.name())) {
         return Err(format!("the column `{name}` stands twice"));
@@ -211,7 +211,7 @@ fn write_nested(field: Field, ty: &Type, out: &mut String) {
         Field::ListInternal(list) => {
             let element = element(ty);
             let items = list.elements().iter().map(|item| (item.clone(), element));
-            write_all(items, out, ['[', ']'], |field, ty, out| write_nested(field, ty, out));
+            write_all(items, out, ['[', ']'], write_nested);
         }
         Field::MapInternal(map) => {
             let pair = fields(ty).next().unwrap_or(ty);
