@@ -71,8 +71,6 @@ pub enum Ending {
         /// Tabs stand between the fields.
         tabs: bool,
     },
-    /// `.parquet`.
-    Parquet,
 }
 
 /// How a file is packed.
@@ -87,8 +85,7 @@ pub enum Packing {
 }
 
 /// Endings that are known, for messages.
-pub const ENDINGS: &str =
-    ".json, .ndjson, .jsonl, .csv, .tsv (each also .gz and .zst) and .parquet";
+pub const ENDINGS: &str = ".json, .ndjson, .jsonl, .csv, .tsv, each also .gz and .zst";
 
 /// What the end of a file's name or of a pattern says; `None`: nothing known.
 pub fn ending(name: &str) -> Option<(Ending, Packing)> {
@@ -103,8 +100,6 @@ pub fn ending(name: &str) -> Option<(Ending, Packing)> {
         "ndjson" | "jsonl" => Ending::Lines,
         "csv" => Ending::Csv { tabs: false },
         "tsv" => Ending::Csv { tabs: true },
-        // It packs its own pages, and is read from its end.
-        "parquet" if packing == Packing::Plain => Ending::Parquet,
         _ => return None,
     };
     Some((ending, packing))
@@ -192,8 +187,7 @@ mod tests {
         assert_eq!(ending("a/b.CSV"), Some((csv, Packing::Plain)));
         assert_eq!(ending("*.csv.gz"), Some((csv, Packing::Gzip)));
         assert_eq!(ending("x.jsonl.zst"), Some((Ending::Lines, Packing::Zstd)));
-        assert_eq!(ending("x.parquet"), Some((Ending::Parquet, Packing::Plain)));
-        for other in ["people", "a.b", "x.parquet.gz", "x.gz", ".gz", "public.csv_import", ""] {
+        for other in ["people", "a.b", "x.parquet", "x.gz", ".gz", "public.csv_import", ""] {
             assert_eq!(ending(other), None, "{other}");
         }
     }

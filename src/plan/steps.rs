@@ -147,6 +147,9 @@ fn copy(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
     if table.as_deref().is_some_and(|table| table.contains(['*', '?'])) {
         findings.error(reader.span, "table patterns in `copy` are not supported yet", None);
     }
+    if table.as_deref().is_some_and(|table| table.ends_with(".parquet")) {
+        findings.error(reader.span, "Parquet files are not supported yet", None);
+    }
     let filter = reader.string("where");
     let columns = columns(reader).ok()?;
     let from = table.map(CopySource::Table).or(query.map(CopySource::Query))?;

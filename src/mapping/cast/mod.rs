@@ -17,7 +17,7 @@ mod tests;
 pub(crate) use numbers::numeric_text;
 pub(crate) use pairs::exact_in_sql;
 pub use pairs::{Pair, pair};
-pub(crate) use times::{calendar_day, civil, date, days, moment};
+pub(crate) use times::{calendar_day, civil, days, moment};
 pub use types::parse_type;
 
 use crate::sql::{Affinity, ColumnType, Kind};
