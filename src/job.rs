@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mapping::BoundMapping;
 use crate::plan::Options;
+use crate::plan::files::FileMark;
 use crate::sql::keyset::KeyColumns;
 use crate::sql::{Column, Switch, Table, TableName};
 
@@ -87,6 +88,9 @@ pub struct Marks {
     /// Name and type of each source column when the step began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<(String, String)>,
+    /// The files that the rows come from, so that a resume reads the same ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileMark>,
 }
 
 /// How the rows of a batch are found again.

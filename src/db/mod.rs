@@ -61,6 +61,9 @@ impl Database {
     /// An unknown scheme or parameter; the URL itself is never part of the message.
     pub fn open(endpoint: &Endpoint, dir: &Path, patience: Duration) -> Result<Database> {
         let url = endpoint.url.as_str();
+        if url.is_empty() {
+            return Ok(Database::Sqlite(sqlite::File::nothing()));
+        }
         if let Some(path) = url.strip_prefix("sqlite:") {
             return Ok(Database::Sqlite(sqlite::File::new(path, dir)?));
         }

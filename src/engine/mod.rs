@@ -2,6 +2,7 @@
 
 pub mod choose;
 pub mod chunker;
+pub mod file_ahead;
 pub mod limit;
 mod pieces;
 pub mod read_ahead;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::db::files::Listing;
 use crate::db::{Access, Database, Session};
 use crate::error::{Error, Kind, Result};
 use crate::event::Emitter;
@@ -24,7 +26,6 @@ use crate::ledger::Ledger;
 use crate::throttle::Throttle;
 
 use self::choose::Choice;
-use self::route::decode::MemoryRows;
 use self::worker::Worker;
 
 /// What all workers of a step share.
@@ -39,8 +40,8 @@ pub struct Shared {
     pub moved_flavor: crate::sql::Flavor,
     /// Where rows go.
     pub target: Arc<Database>,
-    /// Rows of a seed.
-    pub memory: Option<Arc<MemoryRows>>,
+    /// Rows that come from files or the plan.
+    pub files: Option<Arc<Listing>>,
     /// The ledger under this process's epoch.
     pub ledger: Ledger,
     /// How fast.

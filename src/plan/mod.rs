@@ -3,6 +3,7 @@
 
 pub mod diagnostic;
 pub mod expand;
+pub mod files;
 mod reader;
 pub mod resolve;
 mod rules;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use diagnostic::{Diagnostic, Severity, Span};
+pub use files::{CsvFormat, FileSource};
 pub use tune::Tune;
 
 use crate::mapping::{Constant, Mapping};
@@ -57,7 +59,8 @@ impl Plan {
 /// One end of the copy. `Debug` never shows the URL.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// The URL with variables filled in; may hold a password.
+    /// The URL with variables filled in; may hold a password. Empty: the plan has no source, all
+    /// its rows come from files.
     pub url: String,
     /// Schema to look in, instead of the connection's search path.
     pub schema: Option<String>,
@@ -65,6 +68,13 @@ pub struct Endpoint {
     pub consistency: Consistency,
     /// Line of the `url` key in the plan.
     pub line: usize,
+}
+
+impl Endpoint {
+    /// The source of a plan that reads no database.
+    pub fn nothing() -> Endpoint {
+        Endpoint { url: String::new(), schema: None, consistency: Consistency::Batch, line: 1 }
+    }
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -146,6 +156,7 @@ impl StepKind {
     pub fn name(&self) -> &'static str {
         match self {
             StepKind::Copy(_) => "copy",
+            StepKind::Seed(seed) if seed.is_copy => "copy",
             StepKind::Seed(_) => "seed",
             StepKind::Update(_) => "update",
             StepKind::Sql(_) => "sql",
@@ -211,10 +222,10 @@ pub enum CopySource {
 /// A `seed` step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seed {
+    /// The plan says `copy` for it: the same rows in the same way, under another name.
+    pub is_copy: bool,
     /// Files or rows.
     pub from: SeedSource,
-    /// Dotted path of the nested array that holds the rows, inside each JSON file.
-    pub at: Option<String>,
     /// The target table.
     pub into: String,
     /// Rules; `None`: every key into the target column of the same name.
@@ -224,8 +235,8 @@ pub struct Seed {
 /// Where a `seed` step reads.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SeedSource {
-    /// Paths or globs, as written; relative to the plan's folder.
-    Files(Vec<String>),
+    /// Files.
+    Files(FileSource),
     /// Rows in the plan itself.
     Rows(Vec<Vec<(String, Constant)>>),
 }
@@ -265,7 +276,7 @@ pub struct Expect {
     pub after: Option<u64>,
     /// Rows changed (`update`).
     pub changed: Option<u64>,
-    /// Files matched (`seed`).
+    /// Files matched (`seed`, or `copy` of files).
     pub files: Option<u64>,
     /// Tables that the patterns of a `copy` match.
     pub tables: Option<u64>,

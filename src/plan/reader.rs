@@ -46,6 +46,8 @@ pub const NOT_YET: &[&str] = &[
 /// Keys that have one place only: anywhere else the message says which.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("tune", "a `copy` or `seed` step"),
+    ("at", "a step that reads files"),
+    ("format", "a step that reads files"),
     ("defer_indexes", "`tune` of a `copy` or `seed` step"),
     ("analyze", "a `copy` or `seed` step"),
     ("synchronous_commit", "`tune` of a `copy` or `seed` step"),
@@ -90,6 +92,11 @@ impl<'a, 'i> Reader<'a, 'i> {
     /// The node at `key`, if it stands there.
     pub fn take(&mut self, key: &'static str) -> Option<&'a Node<'i>> {
         self.known.push(key);
+        self.table.get(key)
+    }
+
+    /// The node at `key`, without taking it.
+    pub fn peek(&self, key: &str) -> Option<&'a Node<'i>> {
         self.table.get(key)
     }
 

@@ -104,7 +104,11 @@ impl Resolver<'_> {
         let name = self.name(&mut reader);
         let description = reader.string("description");
         let vars = self.vars(reader.take("vars"));
-        let source = self.end(&mut reader, "source", true, &vars);
+        let is_sourceless = self.options.source.is_none() && !reader.has("source");
+        let source = match is_sourceless {
+            true => None,
+            false => self.end(&mut reader, "source", true, &vars),
+        };
         let target = self.end(&mut reader, "target", false, &vars);
         let defaults =
             match reader.take("defaults").and_then(|node| Reader::of(node, self.findings)) {
@@ -122,6 +126,12 @@ impl Resolver<'_> {
             self.many(reader.take("protect"), |inner| tables::protect(inner, &self.lines));
         let checks = self.many(reader.take("check"), |inner| tables::check(inner, &self.lines));
         let mut all = self.steps(reader.take("step"), &defaults);
+        let reads_database = |step: &Step| matches!(step.kind, StepKind::Copy(_));
+        let source = match is_sourceless {
+            true if !all.is_empty() && !all.iter().any(reads_database) => Some(Endpoint::nothing()),
+            true => reader.required("source").and(None),
+            false => source,
+        };
         reader.finish();
         self.references(&mut all);
         self.unique("check", checks.iter().map(|check| (check.name.as_str(), check.line)));
@@ -371,6 +381,13 @@ pub(super) fn link(all: &mut [Step]) -> Vec<Problem> {
             (step.name.clone(), table)
         })
         .collect();
+    let files: Vec<(String, String)> = all
+        .iter()
+        .filter_map(|step| match &step.kind {
+            StepKind::Seed(seed) if seed.is_copy => Some((step.name.clone(), seed.into.clone())),
+            _ => None,
+        })
+        .collect();
     let mut problems = Vec::new();
     for at in 0..all.len() {
         let line = all[at].line;
@@ -386,6 +403,13 @@ pub(super) fn link(all: &mut [Step]) -> Vec<Problem> {
             match (by_name, by_table.as_slice()) {
                 (Some(_), _) => {}
                 (None, [one]) => step.clone_from(one),
+                (None, []) if files.iter().any(|(name, into)| name == step || into == step) => {
+                    problems.push((
+                        line,
+                        format!("`moved` needs the source's keys, and `{step}` reads files"),
+                        Some("find the row with a `lookup` in its target table".to_owned()),
+                    ));
+                }
                 (None, []) => problems.push((
                     line,
                     format!("`moved` names no earlier copy step: `{step}`"),

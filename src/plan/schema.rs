@@ -18,7 +18,7 @@ pub fn json_schema() -> Value {
         "title": "tablelift plan",
         "type": "object",
         "additionalProperties": false,
-        "required": ["name", "source", "target", "step"],
+        "required": ["name", "target", "step"],
         "properties": {
             "name": { "type": "string", "pattern": "^[a-z0-9-]{1,63}$",
                 "description": "Identifies the migration in the ledger." },
@@ -104,13 +104,14 @@ fn step() -> Value {
     let counts = json!({ "type": "integer", "minimum": 0 });
     let mut properties = json!({
         "name": { "type": "string", "description": "Unique." },
-        "copy": { "oneOf": strings["oneOf"], "description": "A table of the source; or patterns and a list: one step for each table, in the order of the target's foreign keys." },
+        "copy": { "oneOf": strings["oneOf"], "description": "A table of the source; patterns or a list: one step for each table, in the order of the target's foreign keys; or files, known by their ending: a path, a glob or a list of them." },
         "except": { "oneOf": strings["oneOf"], "description": "With patterns: tables that stay out." },
         "later": { "oneOf": strings["oneOf"], "description": "Columns that are NULL at first and filled by a second pass, because they refer to rows that come later." },
         "copy_query": { "type": "string", "description": "A query on the source; needs a key." },
         "seed": strings,
         "rows": { "type": "array", "items": { "type": "object" }, "description": "Rows of a seed." },
-        "at": { "type": "string", "description": "Dotted path of the array that holds the rows." },
+        "at": { "type": "string", "description": "Dotted path of the array that holds the rows, in .json files." },
+        "format": csv_format(),
         "update": { "type": "string", "description": "A table of the target." },
         "sql": { "type": "string", "description": "SQL on the target." },
         "undo": { "type": "string", "description": "What rollback runs." },
@@ -131,6 +132,32 @@ fn step() -> Value {
         all.extend(options);
     }
     object(properties, &["name"])
+}
+
+fn csv_format() -> Value {
+    let sign = |about: &str| json!({ "type": "string", "maxLength": 1, "description": about });
+    let strings = |about: &str| {
+        json!({
+            "description": about,
+            "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
+        })
+    };
+    let mut format = object(
+        json!({
+            "delimiter": sign("Between two fields. Default: a comma; a tab in .tsv."),
+            "quote": sign("Around a field. Default: \"; empty: fields are not quoted."),
+            "escape": sign("Makes the next character a plain one. Default: none, a quote is doubled."),
+            "header": { "type": "boolean", "description": "The first record names the columns. Default: true." },
+            "columns": strings("Names of the columns, instead of the header's."),
+            "null": strings("Fields that are NULL when they stand without quotes. Default: the empty one."),
+            "comment": sign("A line that begins with it is no record. Default: none."),
+        }),
+        &[],
+    );
+    if let Some(all) = format.as_object_mut() {
+        all.insert("description".to_owned(), "How .csv and .tsv files are written.".into());
+    }
+    format
 }
 
 fn tune() -> Value {

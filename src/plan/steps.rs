@@ -10,7 +10,7 @@ use super::{
     Copy, CopySource, Expect, NewColumns, OnConflict, OnFailure, Options, Seed, SeedSource,
     SqlStep, Step, StepKind, Triggers, Tune, Update,
 };
-use super::{rules, tune};
+use super::{files, rules, tune};
 use crate::mapping::{Constant, Rule, each_rule};
 
 /// Keys that name a step's kind.
@@ -109,6 +109,7 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, lines: &Lines) -> Op
         }
     };
     let bound = match kind {
+        "copy" if names_files(&reader) => copy_files(&mut reader),
         "copy" | "copy_query" => copy(&mut reader),
         "seed" | "rows" => seed(&mut reader),
         "update" => update(&mut reader),
@@ -118,7 +119,8 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, lines: &Lines) -> Op
             return None;
         }
     };
-    let expect = expect(&mut reader, kind);
+    let files = matches!(&bound, Some(StepKind::Seed(_)));
+    let expect = expect(&mut reader, kind, files);
     let mut options = options(&mut reader, defaults);
     if let Some(StepKind::Copy(copy)) = &bound {
         let only_one = matches!(copy.from, CopySource::Tables { .. })
@@ -174,6 +176,9 @@ fn copy(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
         let help = "name the columns that are unique in the query's rows: key = \"id\"".to_owned();
         findings.error(reader.span, "`copy_query` needs a `key`", Some(help));
     }
+    if tables.iter().flatten().any(|table| table.ends_with(".parquet")) {
+        findings.error(reader.span, "Parquet files are not supported yet", None);
+    }
     let filter = reader.string("where");
     let columns = columns(reader).ok()?;
     let from = tables.map(|tables| tables_of(reader, tables)).or(query.map(CopySource::Query))?;
@@ -211,14 +216,53 @@ fn tables_of(reader: &mut Reader<'_, '_>, mut patterns: Vec<String>) -> CopySour
 
 fn seed(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
     let from = match reader.has("seed") {
-        true => reader.strings("seed").map(SeedSource::Files),
+        true => reader
+            .strings("seed")
+            .and_then(|patterns| files::source(reader, patterns))
+            .map(SeedSource::Files),
         false => inline_rows(reader).map(SeedSource::Rows),
     };
-    let at = reader.string("at");
     let into = reader.required_string("into");
     let columns = columns(reader).ok()?;
     let (from, into) = from.zip(into)?;
-    Some(StepKind::Seed(Seed { from, at, into, columns }))
+    Some(StepKind::Seed(Seed { is_copy: false, from, into, columns }))
+}
+
+/// Whether `copy` names files: by their endings, as no table is called.
+fn names_files(reader: &Reader<'_, '_>) -> bool {
+    let is_file = |node: &Node<'_>| match node.get_ref() {
+        DeValue::String(text) => files::ending(text).is_some(),
+        _ => false,
+    };
+    match reader.peek("copy").map(|node| (node, node.get_ref())) {
+        Some((_, DeValue::Array(items))) => items.iter().any(is_file),
+        Some((node, _)) => is_file(node),
+        None => false,
+    }
+}
+
+fn copy_files(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
+    let findings = reader.findings();
+    let place = reader.peek("copy").map_or(reader.span, span);
+    let patterns = reader.strings("copy")?;
+    if let Some(other) = patterns.iter().find(|name| files::ending(name).is_none()) {
+        let help = format!("the endings are {}", files::ENDINGS);
+        findings.error(place, format!("`{other}` is no file that can be read"), Some(help));
+    }
+    for (key, why) in [
+        ("where", "files have no SQL; leave rows out in the file"),
+        ("key", "the number of a row is its key in a file"),
+    ] {
+        if let Some(node) = reader.take(key) {
+            let message = format!("`{key}` makes no sense in a copy of files");
+            findings.error(span(node), message, Some(why.to_owned()));
+        }
+    }
+    let from = files::source(reader, patterns).map(SeedSource::Files);
+    let into = reader.required_string("into");
+    let columns = columns(reader).ok()?;
+    let (from, into) = from.zip(into)?;
+    Some(StepKind::Seed(Seed { is_copy: true, from, into, columns }))
 }
 
 fn inline_rows(reader: &mut Reader<'_, '_>) -> Option<Vec<Vec<(String, Constant)>>> {
@@ -264,7 +308,7 @@ fn sql(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
     Some(StepKind::Sql(SqlStep { sql: sql?, undo, transaction }))
 }
 
-fn expect(reader: &mut Reader<'_, '_>, kind: &str) -> Expect {
+fn expect(reader: &mut Reader<'_, '_>, kind: &str, files: bool) -> Expect {
     let findings = reader.findings();
     let Some(node) = reader.take("expect") else {
         return Expect::default();
@@ -285,7 +329,7 @@ fn expect(reader: &mut Reader<'_, '_>, kind: &str) -> Expect {
     if kind == "update" {
         expect.changed = inner.number("changed", 0, most);
     }
-    if kind == "seed" {
+    if files {
         expect.files = inner.number("files", 0, most);
     }
     inner.finish();
@@ -298,12 +342,14 @@ pub fn misplaced(step: &Step, node: &Node<'_>, findings: &Findings) {
         each_rule(rule, &mut |rule| {
             let problem = match (rule, &step.kind) {
                 (Rule::File(_), StepKind::Copy(_) | StepKind::Update(_)) => {
-                    "`file` belongs into a seed"
+                    "`file` belongs into a seed, or a copy of files"
                 }
                 (Rule::Children { .. }, StepKind::Seed(_) | StepKind::Update(_)) => {
-                    "`children` belongs into a copy"
+                    "`children` belongs into a copy of a table"
                 }
-                (Rule::Sql(_), StepKind::Seed(_)) => "`sql` has no database to run in, in a seed",
+                (Rule::Sql(_), StepKind::Seed(_)) => {
+                    "`sql` has no database to run in: the rows come from files or the plan"
+                }
                 _ => return,
             };
             findings.error(span(node), format!("column {column}: {problem}"), None);

@@ -81,7 +81,6 @@ async fn fill(
     preview: &mut Preview,
 ) -> Result<()> {
     let is_update = matches!(step.kind, StepKind::Update(_));
-    let memory = bound.seed.as_ref().map(|seed| Arc::new(seed.bound(&bound.job.mapping)));
     let reads = if is_update { target } else { source };
     let label = format!("{}/dry-run", runner.plan.name);
     let access = if is_update { Access::Look } else { Access::Read };
@@ -93,7 +92,7 @@ async fn fill(
         source: Arc::clone(reads),
         moved_flavor: source.flavor(),
         target: Arc::clone(target),
-        memory,
+        files: bound.files,
         ledger: super::start::ledger(runner, target),
         throttle: Arc::new(Throttle::new(&runner.plan.throttle)),
         emitter: Emitter::new(&runner.plan.name, "", Arc::clone(&runner.settings.listener)),
@@ -108,7 +107,7 @@ async fn fill(
             let range = KeyRange::default();
             preview.sql.push(Pushdown::statement(&shared, writer.as_ref(), list, &range)?);
         }
-        Choice::Stream(_) | Choice::Decode(_) | Choice::Update if shared.memory.is_none() => {
+        Choice::Stream(_) | Choice::Decode(_) | Choice::Update if shared.files.is_none() => {
             preview.sql.push(sample_select(&shared, reader.as_ref(), None).0);
         }
         Choice::Stream(_) | Choice::Decode(_) | Choice::Update => {}

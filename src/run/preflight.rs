@@ -249,8 +249,8 @@ async fn counts(
         report.add_error(&subject, &error, Some(step.line));
         return;
     }
-    let rows = match (&bound.seed, &step.kind) {
-        (Some(seed), _) => Ok(Size { rows: seed.count(), exact: true }),
+    let rows = match (&bound.files, &step.kind) {
+        (Some(files), _) => Ok(Size { rows: files.count(), exact: true }),
         (None, StepKind::Update(_)) => size(ends.target, &bound.job.source, true).await,
         (None, _) => {
             size(ends.source, &bound.job.source, plan.steps[position].expect.source.is_some()).await
@@ -288,7 +288,7 @@ async fn counts(
             step.line,
         );
     }
-    let files = bound.seed.as_ref().map_or(0, |seed| seed.file_count);
+    let files = bound.files.as_ref().map_or(0, |files| files.marks().len() as u64);
     if let Some(expected) = expect.files.filter(|expected| *expected != files) {
         report.differs(&subject, format!("expected files = {expected}, found {files}"), step.line);
     }

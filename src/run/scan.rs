@@ -102,9 +102,9 @@ async fn scan_step(
     let reads = if is_update { target } else { source };
     let label = format!("{}/scan", runner.plan.name);
     let mut writer = target.session(Access::Look, &label).await?;
-    let chunks = match &bound.seed {
-        Some(seed) => {
-            let upto = Key::int(i64::try_from(seed.count()).unwrap_or(i64::MAX));
+    let chunks = match &bound.files {
+        Some(files) => {
+            let upto = Key::int(i64::try_from(files.count()).unwrap_or(i64::MAX));
             vec![(ChunkKind::Range, KeyRange { after: None, upto: Some(upto) })]
         }
         None => {
@@ -114,14 +114,13 @@ async fn scan_step(
             cut(reader.as_mut(), &bound.job.source, 1, rows, false).await?.chunks
         }
     };
-    let memory = bound.seed.as_ref().map(|seed| Arc::new(seed.bound(&bound.job.mapping)));
     let shared = Arc::new(Shared {
         job: bound.job,
         choice: engine::choose::Choice::Decode("nothing is written".to_owned()),
         source: Arc::clone(reads),
         moved_flavor: source.flavor(),
         target: Arc::clone(target),
-        memory,
+        files: bound.files,
         ledger: start::ledger(runner, target),
         throttle: Arc::new(Throttle::new(&runner.plan.throttle)),
         emitter: Emitter::new(&runner.plan.name, "", Arc::clone(&runner.settings.listener)),

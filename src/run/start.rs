@@ -16,7 +16,7 @@ use crate::ledger::history::StepRecord;
 use crate::ledger::{Ledger, Run};
 use crate::plan::{Consistency, Plan, When};
 use crate::sql::{Flavor, Statement, TableName};
-use crate::steps::StepContext;
+use crate::steps::{StepContext, seed};
 use crate::throttle::Throttle;
 use crate::verify::{checks, protect};
 
@@ -62,6 +62,10 @@ pub async fn start(runner: &Runner, patient: bool) -> Result<Started> {
         None => HashSet::new(),
     };
     // Nothing is touched, the ledger included, before everything that can be known is known.
+    if let Some((_, records)) = &found {
+        unchanged(plan, records)?;
+        seed::same_files(plan, records)?;
+    }
     let report = preflight::look(plan, &databases, &done).await?;
     if let Some(error) = report.error(plan) {
         return Err(error);

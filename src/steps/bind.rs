@@ -1,10 +1,12 @@
 //! Binds a step to both catalogs: a [`Job`], or everything that keeps it from being one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::keys::{conflict_key, key, key_follows};
-use super::seed::{self, SeedRows};
+use super::seed;
 use super::shape::{Shape, settle, shape};
+use crate::db::files::Listing;
 use crate::db::{Database, Session};
 use crate::engine::choose::{Choice, Ways, choose};
 use crate::error::{Error, Result};
@@ -21,8 +23,8 @@ pub struct Bound {
     pub job: Job,
     /// Route and reason.
     pub choice: Choice,
-    /// A seed's rows.
-    pub seed: Option<SeedRows>,
+    /// Rows that come from files or the plan.
+    pub files: Option<Arc<Listing>>,
     /// What a person should know.
     pub warnings: Vec<Finding>,
 }
@@ -216,11 +218,12 @@ fn filter(copy: &Copy, source: &dyn Session) -> Option<String> {
 async fn bind_seed(plan: &Plan, step: &Step, seed: &Seed, ends: &mut Ends<'_>) -> Findings<Bound> {
     let target = find(ends.target, &seed.into, "target").await?;
     let rows = seed::load(seed, &plan.dir).map_err(one)?;
+    let name = step.kind.name().to_owned();
     let scope = ScopeParts {
-        columns: rows.columns.clone(),
+        columns: seed::columns(&rows),
         types: BTreeMap::new(),
         is_files: true,
-        name: "seed".to_owned(),
+        name: name.clone(),
     };
     let mapping = bind_mapping(plan, step, seed.columns.as_ref(), &scope, &target, ends).await?;
     let source = SourceRows {
@@ -229,11 +232,12 @@ async fn bind_seed(plan: &Plan, step: &Step, seed: &Seed, ends: &mut Ends<'_>) -
         filter: None,
         key: None,
         table: None,
-        name: "seed".to_owned(),
+        name,
     };
     let mut bound = finish(plan, step, source, target, mapping, ends, false)?;
     bound.choice = Choice::Decode("rows come from files or the plan".to_owned());
-    bound.seed = Some(rows);
+    bound.job.marks.files = rows.marks();
+    bound.files = Some(rows);
     Ok(bound)
 }
 
@@ -440,6 +444,7 @@ fn finish(
         key,
         locate,
         source: Vec::new(),
+        files: Vec::new(),
     };
     let warnings = mapping.warnings.clone();
     let job = Job {
@@ -469,7 +474,7 @@ fn finish(
         is_query,
     };
     let choice = choose(&job, ways, forbidden);
-    Ok(Bound { job, choice, seed: None, warnings })
+    Ok(Bound { job, choice, files: None, warnings })
 }
 
 /// Whether a step has a rule that asks for keys that `name` gave.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::bind::{self, Bound, Ends};
 use super::shape::{Shape, came, new_columns, takes_all};
-use super::{StepContext, tune};
+use super::{StepContext, seed, tune};
 use crate::db::{Access, Session, count};
 use crate::engine::chunker::{Cut, Size, cut, size};
 use crate::engine::{self, Shared};
@@ -30,6 +30,7 @@ pub async fn run(
 ) -> Result<StepFigures> {
     let mut runner = RowStep::open(context, step, record).await?;
     let resumed = record.filter(|record| record.state != "rolled back");
+    runner.same_files(resumed)?;
     let before = match resumed {
         Some(record) => record.before_rows,
         None => Some(runner.start(position).await?),
@@ -43,6 +44,7 @@ pub async fn run(
 /// Works on the open chunks of a step that another process conducts, until none is left.
 pub async fn help(context: &StepContext, step: &Step, record: &StepRecord) -> Result<()> {
     let mut runner = RowStep::open(context, step, Some(record)).await?;
+    runner.same_files(Some(record))?;
     runner.announce(Some(record), record.before_rows).await?;
     runner.run_chunks().await
 }
@@ -94,8 +96,8 @@ impl<'a> RowStep<'a> {
             }
         }
         let asked = context.workers.unwrap_or(step.options.workers);
-        // SQLite has one writer, and a seed is one list.
-        let workers = if context.target.flavor() == Flavor::Sqlite || bound.seed.is_some() {
+        // SQLite has one writer, and files are one list.
+        let workers = if context.target.flavor() == Flavor::Sqlite || bound.files.is_some() {
             1
         } else {
             asked
@@ -119,6 +121,15 @@ impl<'a> RowStep<'a> {
         self.bound.as_ref().ok_or_else(|| Error::stop("the step is already running"))
     }
 
+    /// The files are those that the step began with, in whichever process.
+    fn same_files(&self, record: Option<&StepRecord>) -> Result<()> {
+        let began = record.map(seed::marks_of).unwrap_or_default();
+        if began.is_empty() {
+            return Ok(());
+        }
+        seed::unchanged(&began, &self.bound()?.job.marks.files)
+    }
+
     /// Cuts the step, compares the counts that are expected at the start, and writes step and
     /// chunks into the ledger in one transaction.
     async fn start(&mut self, position: usize) -> Result<u64> {
@@ -127,7 +138,7 @@ impl<'a> RowStep<'a> {
         let expect = self.step.expect.clone();
         self.expected("before", expect.before, before)?;
         self.expected("source", expect.source, cut.size.rows)?;
-        let files = self.bound()?.seed.as_ref().map_or(0, |seed| seed.file_count);
+        let files = self.bound()?.job.marks.files.len() as u64;
         self.expected("files", expect.files, files)?;
         let record = StepRecord {
             step: self.step.name.clone(),
@@ -156,8 +167,8 @@ impl<'a> RowStep<'a> {
 
     async fn cut(&mut self) -> Result<Cut> {
         let bound = self.bound.as_ref().ok_or_else(|| Error::stop("the step is running"))?;
-        if let Some(seed) = &bound.seed {
-            let rows = seed.count();
+        if let Some(files) = &bound.files {
+            let rows = files.count();
             let upto = i64::try_from(rows).unwrap_or(i64::MAX);
             let range = KeyRange { after: None, upto: Some(Key::int(upto)) };
             return Ok(Cut {
@@ -211,7 +222,6 @@ impl<'a> RowStep<'a> {
         let Some(bound) = self.bound.take() else {
             return Ok(());
         };
-        let memory = bound.seed.as_ref().map(|seed| Arc::new(seed.bound(&bound.job.mapping)));
         let rejects = context.ledger.reject_count(self.target.as_mut(), &self.step.name).await?;
         // An update reads what it writes.
         let source = match self.step.kind {
@@ -224,7 +234,7 @@ impl<'a> RowStep<'a> {
             source,
             moved_flavor: context.source.flavor(),
             target: Arc::clone(&context.target),
-            memory,
+            files: bound.files,
             ledger: context.ledger.clone(),
             throttle: Arc::clone(&context.throttle),
             emitter: context.emitter.clone(),
@@ -258,6 +268,7 @@ impl<'a> RowStep<'a> {
         }
         let totals = context.ledger.totals(self.target.as_mut(), &self.step.name).await?;
         let is_copy = matches!(self.step.kind, StepKind::Copy(_));
+        let is_copy_of_files = self.step.kind.name() == "copy" && !is_copy;
         let exact = self.step.expect.source.is_some();
         let source_after = async {
             match is_copy {
@@ -290,7 +301,11 @@ impl<'a> RowStep<'a> {
                 &self.step.name,
                 "done",
                 Some(after),
-                source_after.filter(|size| size.exact).map(|size| size.rows),
+                match is_copy_of_files {
+                    // A file that changed would have ended the step.
+                    true => Some(totals.read),
+                    false => source_after.filter(|size| size.exact).map(|size| size.rows),
+                },
             )
             .await?;
         if estimated {

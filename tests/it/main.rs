@@ -16,6 +16,7 @@ mod corpora;
 mod digital_health;
 mod endings;
 mod faults;
+mod files;
 mod fuzz;
 mod init;
 mod join;

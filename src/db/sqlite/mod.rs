@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 
 /// One SQLite file.
 pub struct File {
+    /// Empty: an empty database in memory, for plans without a source.
     path: PathBuf,
 }
 
@@ -42,9 +43,21 @@ impl File {
         Ok(File { path: dir.join(path) })
     }
 
+    /// An empty database that is no file and keeps nothing.
+    pub fn nothing() -> File {
+        File { path: PathBuf::new() }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.path.as_os_str().is_empty()
+    }
+
     /// The path.
     pub fn display(&self) -> String {
-        self.path.display().to_string()
+        match self.is_nothing() {
+            true => "nothing: all rows come from files or the plan".to_owned(),
+            false => self.path.display().to_string(),
+        }
     }
 
     /// Both names lead to one file.
@@ -63,7 +76,7 @@ impl File {
             Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
             Access::Look => OpenFlags::SQLITE_OPEN_READ_WRITE,
         };
-        if access == Access::Look && !self.path.exists() {
+        if self.is_nothing() || access == Access::Look && !self.path.exists() {
             let memory = Connection::open_in_memory();
             return SqliteSession::new(memory.map_err(|failure| error::convert(&failure))?, access);
         }

@@ -1,6 +1,6 @@
 //! Rows through the program: read ahead, mapped in Rust, written in bulk.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use super::{Batch, Route, Waiting};
 use crate::db::rows::to_values;
 use crate::db::{Insert, Session};
 use crate::engine::Shared;
+use crate::engine::file_ahead::FileAhead;
 use crate::engine::read_ahead::{KeyCells, Maker, ReadAhead};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyPart};
@@ -21,17 +22,6 @@ use crate::mapping::eval::{Outcome, Reject, eval};
 use crate::mapping::wire::Cell;
 use crate::sql::Kind;
 use crate::value::{Row, Value, write_json_string};
-
-/// Rows of a seed, all in memory, with what their files say besides.
-#[derive(Debug, Default)]
-pub struct MemoryRows {
-    /// One row for each, in the order of the mapping's inputs.
-    pub rows: Vec<Row>,
-    /// Index into `files` for each row; empty for rows of the plan.
-    pub file_of: Vec<usize>,
-    /// Path → value, for each file.
-    pub files: Vec<HashMap<String, Value>>,
-}
 
 /// Rows in key order; keys are absent where the chunk has none.
 #[derive(Debug, Default)]
@@ -82,7 +72,7 @@ struct Pending {
     key: Option<Key>,
     row: Row,
     bytes: u64,
-    /// Position in a seed, for the file it came from.
+    /// Position in the step's files, from 0.
     position: usize,
 }
 
@@ -90,12 +80,13 @@ struct Pending {
 pub struct Decode {
     shared: Arc<Shared>,
     ahead: Option<ReadAhead<Page>>,
+    files: Option<FileAhead>,
     pending: VecDeque<Pending>,
     /// What `pending` takes of the reader's window.
     held: Option<OwnedSemaphorePermit>,
     /// Rows of `pending` that the last write covered.
     taken: usize,
-    /// Rows of a seed that were handed out.
+    /// Rows of files that were handed out.
     position: usize,
     /// Rows of a page; `None`: a batch's.
     page_rows: Option<u32>,
@@ -110,6 +101,7 @@ impl Decode {
         Decode {
             shared,
             ahead: None,
+            files: None,
             held: None,
             pending,
             taken: 0,
@@ -126,20 +118,19 @@ impl Decode {
     }
 
     async fn next_page(&mut self) -> Result<Option<Page>> {
-        if let Some(memory) = &self.shared.memory {
-            let rows: Vec<Row> = memory
-                .rows
-                .iter()
-                .skip(self.position)
-                .take(self.shared.job.options.batch_rows as usize)
-                .cloned()
-                .collect();
-            if rows.is_empty() {
-                return Ok(None);
+        if let Some(files) = &mut self.files {
+            if let Some(page) = files.next().await? {
+                let keys = (1..=page.rows.len()).map(|at| row_number(self.position + at)).collect();
+                return Ok(Some(Page { rows: page.rows, keys, bytes: page.bytes }));
             }
-            let keys = (1..=rows.len()).map(|at| row_number(self.position + at)).collect();
-            let bytes = rows.iter().map(row_bytes).sum();
-            return Ok(Some(Page { rows, keys, bytes }));
+            let all = self.shared.files.as_ref().map_or(0, |files| files.count());
+            if self.position as u64 != all {
+                return Err(Error::stop(format!(
+                    "the files ended after {} of {all} rows",
+                    self.position
+                )));
+            }
+            return Ok(None);
         }
         match &mut self.ahead {
             Some(ahead) => Ok(ahead.next().await?.map(|(page, held)| {
@@ -161,10 +152,11 @@ impl Decode {
                 if outcome.is_some() {
                     continue;
                 }
-                self.found.file = self.shared.memory.as_ref().and_then(|memory| {
-                    let file = memory.file_of.get(pending.position)?;
-                    memory.files.get(*file).cloned()
-                });
+                self.found.file = self
+                    .shared
+                    .files
+                    .as_ref()
+                    .and_then(|files| files.document(pending.position as u64));
                 match eval(&self.shared.job.mapping, &pending.row, &mut self.found) {
                     Outcome::Pending => again = true,
                     done => *outcome = Some(done),
@@ -177,8 +169,12 @@ impl Decode {
         }
     }
 
-    fn rejected(&self, pending: &Pending, reject: Reject) -> RejectedRow {
+    fn rejected(&self, pending: &Pending, mut reject: Reject) -> RejectedRow {
         let key = pending.key.clone();
+        let files = self.shared.files.as_ref();
+        if let Some(place) = files.and_then(|files| files.place(pending.position as u64)) {
+            reject.reason = format!("{} ({place})", reject.reason);
+        }
         rejected(&self.shared.job.mapping, key, pending.position, &pending.row, reject)
     }
 
@@ -198,12 +194,15 @@ impl Route for Decode {
         self.held = None;
         self.taken = 0;
         self.ahead = None;
-        if self.shared.memory.is_some() {
+        self.files = None;
+        let most = self.page_rows.unwrap_or(self.shared.job.options.batch_rows).max(1) as usize;
+        if let Some(files) = &self.shared.files {
             let done = match chunk.pos.as_ref().map(|key| key.0.as_slice()) {
                 Some([KeyPart::Int(number)]) => usize::try_from(*number).unwrap_or(0),
                 _ => 0,
             };
             self.position = done;
+            self.files = Some(FileAhead::start(&self.shared, files, done as u64, most));
         } else {
             self.position = 0;
             let job = &self.shared.job;
@@ -365,10 +364,6 @@ pub(super) fn rejected(
 /// Seeds have their row's number as key.
 fn row_number(number: usize) -> Key {
     Key::int(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn row_bytes(row: &Row) -> u64 {
-    row.iter().map(|value| value.to_text().map_or(1, |text| text.len() as u64)).sum()
 }
 
 /// The source row as a JSON object of its inputs.

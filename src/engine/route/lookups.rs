@@ -1,6 +1,7 @@
 //! What evaluation asks of the target: lookups and moved keys, one query for a whole batch.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::db::Session;
 use crate::engine::Shared;
@@ -18,7 +19,7 @@ pub struct Lookups {
     moved: Vec<HashMap<String, Option<Value>>>,
     moved_wanted: Vec<HashMap<String, Value>>,
     /// What the row's file says.
-    pub(super) file: Option<HashMap<String, Value>>,
+    pub(super) file: Option<Arc<HashMap<String, Value>>>,
 }
 
 impl Lookups {

@@ -1,6 +1,7 @@
 //! A few mapped rows for `--dry-run`; writes nothing.
 
 use super::lookups::Lookups;
+use crate::db::files::Listing;
 use crate::db::{Session, collect};
 use crate::engine::Shared;
 use crate::engine::read_ahead::sample_select;
@@ -17,8 +18,8 @@ pub async fn sample(
     rows: usize,
 ) -> Result<Vec<Vec<(String, Option<String>)>>> {
     let mapping = &shared.job.mapping;
-    let read: Vec<Row> = match &shared.memory {
-        Some(memory) => memory.rows.iter().take(rows).cloned().collect(),
+    let read: Vec<Row> = match &shared.files {
+        Some(files) => first_rows(shared, files, rows)?,
         None => {
             let (select, kinds) = sample_select(shared, reader, Some(rows));
             collect(reader, &select, &kinds).await?.rows
@@ -28,10 +29,7 @@ pub async fn sample(
     let mut found = Lookups::new(mapping);
     let mut out = Vec::new();
     for (at, row) in read.iter().enumerate() {
-        found.file = shared
-            .memory
-            .as_ref()
-            .and_then(|memory| memory.files.get(*memory.file_of.get(at)?).cloned());
+        found.file = shared.files.as_ref().and_then(|files| files.document(at as u64));
         let mut outcome = eval(mapping, row, &mut found);
         while matches!(outcome, Outcome::Pending) {
             found.assume_unmoved(ledger_is_there && !shared.ledger.run.is_empty());
@@ -53,5 +51,17 @@ pub async fn sample(
             Outcome::Pending => Vec::new(),
         });
     }
+    Ok(out)
+}
+
+fn first_rows(shared: &Shared, files: &Listing, most: usize) -> Result<Vec<Row>> {
+    let mut out = Vec::new();
+    tokio::task::block_in_place(|| {
+        files.read(0, &shared.job.mapping, &mut |row| {
+            out.push(row);
+            out.len() < most
+        })
+    })?;
+    out.truncate(most);
     Ok(out)
 }
