@@ -68,6 +68,12 @@ async fn draft(args: &Init, global: &Global) -> Result<Drafted> {
         if !args.force && path.exists() {
             return Err(exists(path));
         }
+        // Said before both databases are read, which may take a while.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(Error::invalid(format!("there is no folder {}", folder.display()))
+                .hint(format!("Make it first, for {}.", path.display())));
+        }
     }
     let (source, target) = (from_here(source), from_here(target));
     let plan = args.output.as_deref().unwrap_or(Path::new(HERE));

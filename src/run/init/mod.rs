@@ -55,7 +55,7 @@ pub async fn init(wish: &Wish<'_>) -> Result<Drafted> {
     let source = open(wish.source, "source")?;
     let target = open(wish.target, "target")?;
     let picked = survey::patterns(wish.tables)?;
-    let seen = survey::both(&source, &target, wish).await.map_err(refused)?;
+    let seen = survey::both(&source, &target, wish, &picked).await.map_err(refused)?;
     let (source, target) = (&seen.source, &seen.target);
     let is_picked = |name: &str| picked.iter().any(|pattern| pattern.matches(name));
     if !picked.is_empty() && !source.tables.iter().any(|one| is_picked(&one.table.name.name)) {
