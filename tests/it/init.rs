@@ -250,6 +250,7 @@ fn passwords_are_not_written_and_files_that_are_there_are_kept() {
     };
     let ask = ["init", "-o", "p.toml", "--snapshot", "s.json"];
     let drafted = with(&ask).ok();
+    assert!(drafted.err.contains("next: export SOURCE_URL and TARGET_URL"), "{}", drafted.err);
     let json = with(&[&ask[..], &["--force", "--json"]].concat()).ok();
     let plan = text(&world);
     assert!(

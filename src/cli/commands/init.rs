@@ -156,9 +156,16 @@ fn report(args: &Init, drafted: &Drafted, errors: &[&Finding], ui: &Ui) {
         ));
         return;
     }
-    let file = place.unwrap_or_else(|| HERE.to_owned());
+    let (save, file) = match place {
+        Some(path) => ("", path),
+        None => ("save it, then ", HERE.to_owned()),
+    };
+    let export = match drafted.variables.as_slice() {
+        [] => String::new(),
+        names => format!("export {} with the URLs, then ", names.join(" and ")),
+    };
     ui.say_aside(&format!(
-        "{} check passes; next: tablelift run --dry-run {file}",
+        "{} check passes; next: {save}{export}tablelift run --dry-run {file}",
         ui.paint("✓", 32)
     ));
 }

@@ -2,8 +2,8 @@
 
 use glob::Pattern;
 
-use super::Wish;
 use super::url::written;
+use super::{SOURCE, TARGET, Wish};
 use crate::db::{Access, Database, Session, count_table};
 use crate::draft::{Side, Surveyed};
 use crate::error::{Error, Result};
@@ -39,8 +39,8 @@ pub async fn both(
 ) -> Result<Seen> {
     let (joint, attached) = Ends::relation(source, target);
     let same_database = joint && !attached;
-    let (source_url, source_secret) = written(wish.source, wish.plan, "SOURCE_URL");
-    let (target_url, target_secret) = written(wish.target, wish.plan, "TARGET_URL");
+    let (source_url, source_secret) = written(wish.source, wish.plan, SOURCE);
+    let (target_url, target_secret) = written(wish.target, wish.plan, TARGET);
     let source = Side {
         flavor: source.flavor(),
         display: source.display(),
