@@ -169,11 +169,11 @@ const INIT_HELP: &str = "Examples:
   tablelift init --source \"$OLD\" --target \"$NEW\" --tables 'dh_*' -o plan.toml
   tablelift init --source \"$OLD\" --target \"$NEW\" -o plan.toml --snapshot schemas.json
 
-Both databases must exist, the target with its tables. Tables and columns are matched by name, then
-by type; each decision stands in the plan with its reason, and whatever can't be decided is commented
-out, so that the plan passes `check` as it is. Lines with DANGER say what can go wrong, lines with
-TODO what is yours to say. Passwords are not written: ${SOURCE_URL} and ${TARGET_URL} stand for URLs
-that hold one.
+Both databases must exist, the target with its tables. Tables and columns are matched by name,
+then by type. Each decision stands in the plan with its reason, and whatever can't be decided is
+commented out, so that the plan passes `check` as it is. Lines with DANGER say what can go wrong,
+lines with TODO what is yours to say. Passwords are not written: ${SOURCE_URL} and ${TARGET_URL}
+stand for URLs that hold one.
 
 Then: tablelift check plan.toml; tablelift run --dry-run plan.toml; tablelift run plan.toml";
 

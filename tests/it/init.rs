@@ -250,6 +250,7 @@ fn passwords_are_not_written_and_files_that_are_there_are_kept() {
     };
     let ask = ["init", "-o", "p.toml", "--snapshot", "s.json"];
     let drafted = with(&ask).ok();
+    assert!(drafted.err.contains("next: export SOURCE_URL and TARGET_URL"), "{}", drafted.err);
     let json = with(&[&ask[..], &["--force", "--json"]].concat()).ok();
     let plan = text(&world);
     assert!(
@@ -271,6 +272,9 @@ fn passwords_are_not_written_and_files_that_are_there_are_kept() {
     assert!(refused.err.contains("--force"), "{}", refused.err);
     assert_eq!(text(&world), "mine");
     assert!(!world.path("s.json").exists());
+    std::fs::rename(world.path("p.toml"), world.path("s.json")).unwrap();
+    with(&ask).code(2);
+    assert!(!world.path("p.toml").exists(), "both files or none");
 }
 
 #[test]
@@ -297,6 +301,7 @@ fn stdout_is_a_plan_and_trouble_is_exit_code_2() {
         (&["init", source, "--target=postgres://u@127.0.0.1:1/d"], "127.0.0.1:1"),
         (&["init", source, "--target=redis://h"], "unknown scheme"),
         (&["init", source, target, "--tables", "nope_*"], "fits no table"),
+        (&["init", source, target, "-o", "no/p.toml"], "there is no folder no"),
         (&["init", source, "--target=sqlite:e.db"], "the plan has no step"),
     ] {
         let ran = world.run(arguments).code(2);
@@ -356,7 +361,12 @@ fn keys_that_fold_case_are_said() {
         };
         source.sql(&table(""));
         target.sql(&table(collation));
+        if db == Db::Mariadb {
+            source.sql("CREATE TABLE u (id integer PRIMARY KEY)");
+            target.sql("CREATE TABLE u (id integer PRIMARY KEY) ENGINE = MyISAM");
+        }
         let plan = lives(&one, &source.url(), &target.url(), &[]);
+        assert_eq!(plan.contains("DANGER: target: its engine is MyISAM"), db == Db::Mariadb);
         assert!(plan.contains("DANGER: target: the unique column code"), "{db:?}: {plan}");
     }
 }

@@ -68,6 +68,12 @@ async fn draft(args: &Init, global: &Global) -> Result<Drafted> {
         if !args.force && path.exists() {
             return Err(exists(path));
         }
+        // Said before both databases are read, which may take a while.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(Error::invalid(format!("there is no folder {}", folder.display()))
+                .hint(format!("Make it first, for {}.", path.display())));
+        }
     }
     let (source, target) = (from_here(source), from_here(target));
     let plan = args.output.as_deref().unwrap_or(Path::new(HERE));
@@ -150,9 +156,16 @@ fn report(args: &Init, drafted: &Drafted, errors: &[&Finding], ui: &Ui) {
         ));
         return;
     }
-    let file = place.unwrap_or_else(|| HERE.to_owned());
+    let (save, file) = match place {
+        Some(path) => ("", path),
+        None => ("save it, then ", HERE.to_owned()),
+    };
+    let export = match drafted.variables.as_slice() {
+        [] => String::new(),
+        names => format!("export {} with the URLs, then ", names.join(" and ")),
+    };
     ui.say_aside(&format!(
-        "{} check passes; next: tablelift run --dry-run {file}",
+        "{} check passes; next: {save}{export}tablelift run --dry-run {file}",
         ui.paint("✓", 32)
     ));
 }

@@ -21,6 +21,10 @@ use super::{Finding, Level, Runner, Settings};
 /// How long a silent session lives; as `--lease` has it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Variables that stand for URLs which hold a password.
+const SOURCE: &str = "SOURCE_URL";
+const TARGET: &str = "TARGET_URL";
+
 /// What `init` is asked for.
 pub struct Wish<'a> {
     /// URL of the source; a SQLite path is absolute, or starts at the current folder.
@@ -43,6 +47,8 @@ pub struct Drafted {
     pub text: String,
     /// What `check` says of it.
     pub findings: Vec<Finding>,
+    /// Variables that the plan asks for: URLs that hold a password.
+    pub variables: Vec<&'static str>,
     /// Both catalogs.
     pub snapshot: Snapshot,
 }
@@ -55,7 +61,7 @@ pub async fn init(wish: &Wish<'_>) -> Result<Drafted> {
     let source = open(wish.source, "source")?;
     let target = open(wish.target, "target")?;
     let picked = survey::patterns(wish.tables)?;
-    let seen = survey::both(&source, &target, wish).await.map_err(refused)?;
+    let seen = survey::both(&source, &target, wish, &picked).await.map_err(refused)?;
     let (source, target) = (&seen.source, &seen.target);
     let is_picked = |name: &str| picked.iter().any(|pattern| pattern.matches(name));
     if !picked.is_empty() && !source.tables.iter().any(|one| is_picked(&one.table.name.name)) {
@@ -70,8 +76,11 @@ pub async fn init(wish: &Wish<'_>) -> Result<Drafted> {
         let findings = check(&text, wish).await?;
         // Each turn takes a step out, so this ends.
         if !take_out(&mut draft, &findings) {
+            let secrets = [(SOURCE, source.secret), (TARGET, target.secret)];
+            let variables =
+                secrets.into_iter().filter(|(_, secret)| *secret).map(|(name, _)| name).collect();
             let snapshot = snapshot(source, target);
-            return Ok(Drafted { draft, text, findings, snapshot });
+            return Ok(Drafted { draft, text, findings, variables, snapshot });
         }
     }
 }

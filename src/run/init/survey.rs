@@ -2,8 +2,8 @@
 
 use glob::Pattern;
 
-use super::Wish;
 use super::url::written;
+use super::{SOURCE, TARGET, Wish};
 use crate::db::{Access, Database, Session, count_table};
 use crate::draft::{Side, Surveyed};
 use crate::error::{Error, Result};
@@ -31,18 +31,23 @@ pub fn patterns(tables: &[String]) -> Result<Vec<Pattern>> {
 }
 
 /// Looks at both ends, one after the other.
-pub async fn both(source: &Database, target: &Database, wish: &Wish<'_>) -> Result<Seen> {
+pub async fn both(
+    source: &Database,
+    target: &Database,
+    wish: &Wish<'_>,
+    picked: &[Pattern],
+) -> Result<Seen> {
     let (joint, attached) = Ends::relation(source, target);
     let same_database = joint && !attached;
-    let (source_url, source_secret) = written(wish.source, wish.plan, "SOURCE_URL");
-    let (target_url, target_secret) = written(wish.target, wish.plan, "TARGET_URL");
+    let (source_url, source_secret) = written(wish.source, wish.plan, SOURCE);
+    let (target_url, target_secret) = written(wish.target, wish.plan, TARGET);
     let source = Side {
         flavor: source.flavor(),
         display: source.display(),
         url: source_url,
         secret: source_secret,
         same_database,
-        tables: tables(source, true, wish.counts).await?,
+        tables: tables(source, true, wish.counts, picked).await?,
     };
     let target = Side {
         flavor: target.flavor(),
@@ -50,17 +55,25 @@ pub async fn both(source: &Database, target: &Database, wish: &Wish<'_>) -> Resu
         url: target_url,
         secret: target_secret,
         same_database,
-        tables: tables(target, false, wish.counts).await?,
+        tables: tables(target, false, wish.counts, &[]).await?,
     };
     Ok(Seen { source, target })
 }
 
-async fn tables(database: &Database, is_source: bool, counts: bool) -> Result<Vec<Surveyed>> {
+/// Tables that `--tables` leaves out are listed, and not counted.
+async fn tables(
+    database: &Database,
+    is_source: bool,
+    counts: bool,
+    picked: &[Pattern],
+) -> Result<Vec<Surveyed>> {
     let mut session = database.session(Access::Read, "init").await?;
     let mut out = Vec::new();
     for (name, kind) in session.tables().await? {
         // It may be gone since.
         if let Some(table) = named(session.as_mut(), &name).await? {
+            let is_picked = picked.is_empty() || picked.iter().any(|one| one.matches(&name.name));
+            let counts = counts && is_picked;
             out.push(surveyed(session.as_mut(), table, kind, is_source, counts).await?);
         }
     }
