@@ -71,6 +71,8 @@ pub enum Ending {
         /// Tabs stand between the fields.
         tabs: bool,
     },
+    /// `.parquet`.
+    Parquet,
 }
 
 /// How a file is packed.
@@ -85,7 +87,8 @@ pub enum Packing {
 }
 
 /// Endings that are known, for messages.
-pub const ENDINGS: &str = ".json, .ndjson, .jsonl, .csv, .tsv, each also .gz and .zst";
+pub const ENDINGS: &str =
+    ".json, .ndjson, .jsonl, .csv, .tsv (each also .gz and .zst) and .parquet";
 
 /// What the end of a file's name or of a pattern says; `None`: nothing known.
 pub fn ending(name: &str) -> Option<(Ending, Packing)> {
@@ -100,6 +103,8 @@ pub fn ending(name: &str) -> Option<(Ending, Packing)> {
         "ndjson" | "jsonl" => Ending::Lines,
         "csv" => Ending::Csv { tabs: false },
         "tsv" => Ending::Csv { tabs: true },
+        // It packs its own pages, and is read from its end.
+        "parquet" if packing == Packing::Plain => Ending::Parquet,
         _ => return None,
     };
     Some((ending, packing))
@@ -187,7 +192,8 @@ mod tests {
         assert_eq!(ending("a/b.CSV"), Some((csv, Packing::Plain)));
         assert_eq!(ending("*.csv.gz"), Some((csv, Packing::Gzip)));
         assert_eq!(ending("x.jsonl.zst"), Some((Ending::Lines, Packing::Zstd)));
-        for other in ["people", "a.b", "x.parquet", "x.gz", ".gz", "public.csv_import", ""] {
+        assert_eq!(ending("x.parquet"), Some((Ending::Parquet, Packing::Plain)));
+        for other in ["people", "a.b", "x.parquet.gz", "x.gz", ".gz", "public.csv_import", ""] {
             assert_eq!(ending(other), None, "{other}");
         }
     }

@@ -176,9 +176,6 @@ fn copy(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
         let help = "name the columns that are unique in the query's rows: key = \"id\"".to_owned();
         findings.error(reader.span, "`copy_query` needs a `key`", Some(help));
     }
-    if tables.iter().flatten().any(|table| table.ends_with(".parquet")) {
-        findings.error(reader.span, "Parquet files are not supported yet", None);
-    }
     let filter = reader.string("where");
     let columns = columns(reader).ok()?;
     let from = tables.map(|tables| tables_of(reader, tables)).or(query.map(CopySource::Query))?;

@@ -3,6 +3,7 @@
 
 mod make;
 mod memory;
+mod types;
 
 use std::process::Stdio;
 
@@ -56,7 +57,8 @@ fn every_format_and_packing(db: Db) {
         ("ndjson", make::ndjson(&rows)),
         ("json", format!("\u{feff}{}", make::json(&rows))),
     ];
-    let mut names = Vec::new();
+    let mut names = vec!["rows.parquet".to_owned()];
+    make::parquet(&world.path("rows.parquet"), &rows);
     for (ending, text) in &texts {
         let plain = text.as_bytes().to_vec();
         for (packing, bytes) in
@@ -170,13 +172,13 @@ fn killed_in_mid_file_it_goes_on_at_the_row() {
     let points = ["chunks_stored", "fetched:4", "mapped:3", "before_commit:4", "after_commit:7"];
     for (at, point) in points.iter().chain(&["chunk_done"]).enumerate() {
         let db = Db::ALL[at % 2];
-        let (world, from) = (World::new(), ["a.csv.gz", "b.json.zst", "c.ndjson"][at % 3]);
+        let (world, from) = (World::new(), ["a.csv.gz", "b.json.zst", "c.parquet"][at % 3]);
         let store = Store::new(db, &world);
         store.sql("CREATE TABLE t (n integer PRIMARY KEY, name text)");
         std::fs::write(world.path("a.csv.gz"), make::gzip(make::csv(&rows, ',').as_bytes()))
             .unwrap();
         std::fs::write(world.path("b.json.zst"), make::zstd(make::json(&rows).as_bytes())).unwrap();
-        world.write("c.ndjson", &make::ndjson(&rows));
+        make::parquet(&world.path("c.parquet"), &rows);
         let text = format!(
             "[defaults]\nbatch_rows = 13\n{}[step.columns]\nn = \"id\"\nname = \"name\"\n",
             copy("f", from, "t")
@@ -251,6 +253,10 @@ fn what_is_malformed_is_found_before_the_first_write() {
     let whole = csv(b"");
     let lines = |bad: &[u8]| [b"{\"id\":1}\n\n{\"id\":2}\n".as_slice(), bad].concat();
     let cut = |bytes: Vec<u8>| bytes[..bytes.len() - 9].to_vec();
+    make::parquet(&world.path("whole.parquet"), &make::rows(99));
+    let parquet = std::fs::read(world.path("whole.parquet")).unwrap();
+    let mut torn = parquet.clone();
+    torn[200..900].fill(0x5a);
     for (name, bytes, words) in [
         ("f.csv", csv(b"901\n"), "line 1802: 1 fields, there are 2 columns"),
         ("f.csv", csv(b"901,a,b\n"), "line 1802: 3 fields"),
@@ -270,6 +276,8 @@ fn what_is_malformed_is_found_before_the_first_write() {
         ("f.json", b"[{\"id\":1},\n7]".to_vec(), "row 2"),
         ("f.json", b"[{\"id\":1}] x".to_vec(), "trailing"),
         ("f.json", b"{\"id\":1}".to_vec(), "array"),
+        ("f.parquet", cut(parquet.clone()), "Parquet"),
+        ("f.parquet", torn, "Parquet"),
         ("f.ndjson", b"\n".to_vec(), "there is no row"),
     ] {
         std::fs::write(world.path(name), bytes).unwrap();
@@ -304,8 +312,7 @@ fn what_makes_no_sense_for_files_is_refused_by_name() {
     refused(&world, &step("format = { columns = [\"id\"] }"), &["the header has 2 columns"]);
     refused(&world, &step("at = \"rows\""), &["`at`", ".json"]);
     let mixed = step("").replace("\"f.csv\"", "[\"f.csv\", \"t\"]");
-    refused(&world, &mixed, &["`t` is no file", ".ndjson"]);
-    refused(&world, &step("").replace("f.csv", "f.parquet"), &["Parquet", "not supported yet"]);
+    refused(&world, &mixed, &["`t` is no file", ".parquet"]);
     refused(&world, &step("").replace("f.csv", "t"), &["`source` is missing"]);
     let moved = format!(
         "{}[[step]]\nname = \"two\"\ncopy = \"f.csv\"\ninto = \"u\"\n[step.columns]\nid = {{ moved = \"t\", from = \"id\" }}\n",

@@ -5,6 +5,7 @@
 mod csv;
 mod json;
 mod open;
+mod parquet;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -217,9 +218,13 @@ impl Listing {
         let (ending, packing) = crate::plan::files::ending(&name)
             .ok_or_else(|| failed(format!("the ending is none of {ENDINGS}")))?;
         let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
-        let read = open::unpacked(file, packing)
-            .map_err(|error| problem(&error))
-            .and_then(|input| parse(input, ending, &self.source, &self.wanted, skip, sink));
+        let read = match ending {
+            Ending::Parquet if !self.wanted.values.is_empty() => Err(NO_PATHS.to_owned()),
+            Ending::Parquet => guarded(|| parquet::read(file, skip, sink)).map(|()| HashMap::new()),
+            _ => open::unpacked(file, packing)
+                .map_err(|error| problem(&error))
+                .and_then(|input| parse(input, ending, &self.source, &self.wanted, skip, sink)),
+        };
         read.map_err(failed)
     }
 }
@@ -303,7 +308,8 @@ pub fn scan(source: &FileSource, values: &[String], dir: &Path) -> Result<Listin
     Ok(listing)
 }
 
-/// Understands the bytes of a file of this ending; apart from files so that fuzzing needs none.
+/// Understands the bytes of a file of this ending (Parquet excepted); apart from files so that
+/// fuzzing needs none.
 #[doc(hidden)]
 pub fn parse(
     input: impl std::io::Read,
@@ -323,8 +329,17 @@ pub fn parse(
         Ending::Csv { tabs } => {
             csv::read(std::io::BufReader::new(input), &source.csv, tabs, skip, sink)?;
         }
+        Ending::Parquet => return Err("Parquet is read from its end".to_owned()),
     }
     Ok(HashMap::new())
+}
+
+/// The Parquet crate panics at some files that are broken.
+fn guarded(
+    read: impl FnOnce() -> std::result::Result<(), String>,
+) -> std::result::Result<(), String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err("not a readable Parquet file".to_owned()))
 }
 
 /// What is wrong with reading.

@@ -18,7 +18,7 @@ mod tests;
 pub(crate) use numbers::numeric_text;
 pub(crate) use pairs::exact_in_sql;
 pub use pairs::{Pair, pair};
-pub(crate) use times::{calendar_day, civil, days, moment};
+pub(crate) use times::{calendar_day, civil, date, days, moment};
 pub use types::{parse_type, type_name};
 pub use zones::{Clock, Epoch};
 

@@ -213,7 +213,7 @@ fn offset(zone: i64) -> String {
 }
 
 /// `2024-01-31`, and ` BC` for years before 1, of a day since 1970-01-01.
-fn date(day: i64) -> (String, &'static str) {
+pub(crate) fn date(day: i64) -> (String, &'static str) {
     let (year, month, day) = civil(day);
     if year < 1 {
         (format!("{:04}-{month:02}-{day:02}", 1 - year), " BC")

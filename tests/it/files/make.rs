@@ -1,7 +1,15 @@
 //! Files for tests: the same rows in each format and packing.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 
 /// One row: `None` is NULL.
 pub struct Row {
@@ -65,6 +73,43 @@ pub fn ndjson(rows: &[Row]) -> String {
 pub fn json(rows: &[Row]) -> String {
     let all: Vec<String> = rows.iter().map(object).collect();
     format!("[\n{}\n]\n", all.join(",\n"))
+}
+
+/// The rows in row groups of 40.
+pub fn parquet(path: &Path, rows: &[Row]) {
+    let schema = "message rows { required int64 id; optional binary name (STRING); \
+                  optional int64 amount (DECIMAL(18, 3)); required binary data (JSON); }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let properties =
+        WriterProperties::builder().set_compression(parquet::basic::Compression::SNAPPY).build();
+    let file = File::create(path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties)).unwrap();
+    for group in rows.chunks(40) {
+        let texts = |pick: &dyn Fn(&Row) -> Option<String>| -> Vec<ByteArray> {
+            group.iter().filter_map(pick).map(|text| ByteArray::from(text.into_bytes())).collect()
+        };
+        let mut out = writer.next_row_group().unwrap();
+        let ids: Vec<i64> = group.iter().map(|row| row.id).collect();
+        let mut column = out.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(&ids, None, None).unwrap();
+        column.close().unwrap();
+        let levels: Vec<i16> = group.iter().map(|row| i16::from(row.name.is_some())).collect();
+        let mut column = out.next_column().unwrap().unwrap();
+        let names = texts(&|row| row.name.clone());
+        column.typed::<ByteArrayType>().write_batch(&names, Some(&levels), None).unwrap();
+        column.close().unwrap();
+        let levels: Vec<i16> = group.iter().map(|row| i16::from(row.amount.is_some())).collect();
+        let amounts: Vec<i64> = group.iter().filter_map(|row| row.amount).collect();
+        let mut column = out.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(&amounts, Some(&levels), None).unwrap();
+        column.close().unwrap();
+        let mut column = out.next_column().unwrap().unwrap();
+        let data = texts(&|row| Some(row.data.clone()));
+        column.typed::<ByteArrayType>().write_batch(&data, None, None).unwrap();
+        column.close().unwrap();
+        out.close().unwrap();
+    }
+    writer.close().unwrap();
 }
 
 /// Two members, as `cat a.gz b.gz` makes them.
