@@ -205,7 +205,7 @@ fn offset(zone: i64) -> String {
     out
 }
 
-/// `2024-01-31`, and ` BC` for years before 1, of a day since 1970-01-01.
+/// `2024-01-31`, and ` BC` for years before 1.
 fn date(day: i64) -> (String, &'static str) {
     let (year, month, day) = civil(day);
     if year < 1 {
