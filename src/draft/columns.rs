@@ -179,9 +179,11 @@ fn surprises(from: &Column, into: &Column, types: &str, is_cast: bool, out: &mut
     let (a, b) = (&from.ty.kind, &into.ty.kind);
     let dangers = &mut out.dangers;
     if is_cast && matches!(b, Kind::TimestampTz(_) | Kind::TimeTz(_)) {
-        dangers.push(format!("{types}: the source has no zone, and the cast takes UTC"));
+        dangers.push(format!("{types}: the source has no zone: put its own in the place of UTC"));
     } else if is_cast && matches!(a, Kind::TimestampTz(_)) {
-        dangers.push(format!("{types}: the zone goes, and the cast takes UTC"));
+        dangers.push(format!(
+            "{types}: the zone goes, the time is that of UTC; zone = … says another"
+        ));
     } else if matches!(b, Kind::TimestampTz(_)) && matches!(a, Kind::Text { .. } | Kind::Dynamic(_))
     {
         dangers.push(format!("{types}: a text without a zone is taken as UTC"));

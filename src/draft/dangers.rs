@@ -1,8 +1,8 @@
 //! What a person should look at before the plan runs.
 
-use super::{Draft, DraftRule, Entry, Side, Surveyed};
+use super::{Draft, DraftRule, DraftStep, Entry, Side, Surveyed};
 use crate::sql::survey::{Concerns, TableKind};
-use crate::sql::{Affinity, Flavor, Kind};
+use crate::sql::{Affinity, Flavor, Kind, Table};
 
 /// The key to write into the step (empty: the primary key, or none), and what is wrong with it.
 pub fn key(source: &Surveyed) -> (Vec<String>, Option<String>) {
@@ -108,7 +108,7 @@ fn folded_booleans(source: &Surveyed, entries: &[Entry]) -> Option<String> {
 pub fn references(draft: &mut Draft, target: &Side) {
     let written: Vec<(String, bool)> =
         draft.steps.iter().map(|step| (step.target.clone(), step.is_active())).collect();
-    for step in &mut draft.steps {
+    for (at, step) in draft.steps.iter_mut().enumerate() {
         let Some(table) = target.tables.iter().find(|table| table.table.name.name == step.target)
         else {
             continue;
@@ -116,11 +116,9 @@ pub fn references(draft: &mut Draft, target: &Side) {
         for key in &table.details.foreign_keys {
             let columns = key.columns.join(", ");
             let other = &key.table.name;
-            if *other == step.target {
-                step.dangers.push(format!(
-                    "{columns} points into the same table: rows go in the order of the key, and \
-                     one whose parent comes later is rejected"
-                ));
+            // The table itself, or one of a circle.
+            if written[at..].iter().any(|(name, active)| name == other && *active) {
+                comes_later(step, &table.table, &key.columns, other);
                 continue;
             }
             let brings = written.iter().find(|(name, _)| name == other).map(|(_, active)| *active);
@@ -138,4 +136,22 @@ pub fn references(draft: &mut Draft, target: &Side) {
             }
         }
     }
+}
+
+/// Columns that refer to rows which are not there yet.
+fn comes_later(step: &mut DraftStep, table: &Table, columns: &[String], other: &str) {
+    let list = columns.join(", ");
+    let may_be_null = |name: &String| table.column(name).is_some_and(|one| !one.not_null);
+    let ruled = |name: &String| step.columns.iter().any(|entry| entry.target == *name);
+    if !columns.iter().all(ruled) {
+        return;
+    }
+    if columns.iter().all(may_be_null) {
+        step.later.extend(columns.iter().cloned());
+        return;
+    }
+    step.dangers.push(format!(
+        "{list} points into {other}, and may not be NULL: rows go in the order of the key, and one \
+         whose counterpart comes later is rejected"
+    ));
 }

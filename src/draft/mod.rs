@@ -98,6 +98,8 @@ pub struct DraftStep {
     pub missing: Vec<String>,
     /// The key to read by, where it is not the primary key.
     pub key: Vec<String>,
+    /// Columns that a second pass fills, because they refer to rows that come later.
+    pub later: Vec<String>,
     /// What would go wrong, or could.
     pub dangers: Vec<String>,
     /// What else was decided.
@@ -238,6 +240,7 @@ fn step(
         why: why.to_owned(),
         columns: found.entries,
         missing: found.missing,
+        later: Vec::new(),
         key,
         dangers,
         notes: found.notes,

@@ -35,8 +35,8 @@ pub fn order(tables: &[Surveyed], written: &[usize]) -> Order {
                 let cycle = cycle(&needs, &left);
                 let names: Vec<String> = cycle.iter().map(|at| name(*at).name.clone()).collect();
                 order.cycles.push(format!(
-                    "foreign keys run in a circle: {}; rows whose counterpart is not there yet are \
-                     rejected. Drop one of the keys in a sql step before, and add it again after",
+                    "foreign keys run in a circle: {}; `later` fills the columns of the first of them by \
+                     a second pass, where they may be NULL",
                     names.join(" → ")
                 ));
                 cycle.iter().min().copied()

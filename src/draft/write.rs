@@ -145,6 +145,10 @@ fn step_text(step: &DraftStep, counted: bool) -> String {
         None if counted => comment(&mut out, "expect: the tables could not be counted"),
         None => comment(&mut out, "expect = { source = N, before = N, after = N }"),
     }
+    if !step.later.is_empty() {
+        let line = format!("later = {}", strings(&step.later));
+        aside(&mut out, &line, Some("NULL at first; a second pass fills them"));
+    }
     out.push_str("[step.columns]\n");
     for entry in &step.columns {
         aside(&mut out, &entry_text(entry), entry.why.as_deref());
@@ -160,7 +164,12 @@ fn entry_text(entry: &Entry) -> String {
     let rule = match &entry.rule {
         DraftRule::Column(from) => string(from),
         DraftRule::Cast { from, cast } => {
-            format!("{{ from = {}, cast = {} }}", string(from), string(cast))
+            let zone = if cast.starts_with("timestamp") && cast.ends_with("with time zone") {
+                ", zone = \"UTC\""
+            } else {
+                ""
+            };
+            format!("{{ from = {}, cast = {}{zone} }}", string(from), string(cast))
         }
         DraftRule::Rest(except) if except.is_empty() => "{ json = \"*\" }".to_owned(),
         DraftRule::Rest(except) => format!("{{ json = \"*\", except = {} }}", strings(except)),

@@ -118,7 +118,7 @@ fn a_legacy_schema_of_mariadb_lives_on_postgres() {
     assert_eq!(steps(&plan), ["\"tools\"", "\"workflows\"", "\"tasks\""], "{plan}");
     assert!(plan.contains("created_at = { from = \"created_at\", cast = \"timestamptz\" }"));
     assert!(plan.contains("created_at = \"createdAt\""), "{plan}");
-    for danger in ["dates with zeros", "the cast takes UTC", "TINYINT(1) goes into JSON"] {
+    for danger in ["dates with zeros", "in the place of UTC", "TINYINT(1) goes into JSON"] {
         assert!(plan.replace("\n#  ", "").contains(danger), "{danger} is missing in:\n{plan}");
     }
     let rows = "SELECT count(*), min(created_at)::text FROM workflows";
