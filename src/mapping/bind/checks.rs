@@ -43,6 +43,16 @@ impl Binder<'_> {
                     && clock.is_plain()
                 {
                     let from = self.inputs[which].ty.clone();
+                    if matches!(from.kind, Kind::Timestamp(_) | Kind::Date)
+                        && matches!(cast.kind, Kind::TimestampTz(_))
+                    {
+                        self.warn(
+                            format!("{} has no zone: its times are taken as UTC", from.name),
+                            Some(
+                                "say which: zone = \"Europe/Berlin\", or zone = \"UTC\"".to_owned(),
+                            ),
+                        );
+                    }
                     self.check_pair(&from, cast, true);
                 }
                 self.check_pair(cast, to, false);
