@@ -38,3 +38,4 @@ mod stateful;
 mod tidy;
 mod torture;
 mod tune;
+mod values;

@@ -14,7 +14,7 @@ pub(super) fn store(
     let from = value.type_name();
     let to_text = affinity == Affinity::Text;
     let value = match value {
-        Value::Bytes(_) | Value::Null => return Ok(value),
+        Value::Bytes(_) | Value::Malformed(_) | Value::Null => return Ok(value),
         Value::Bool(b) if to_text => Value::Text(if b { "true" } else { "false" }.to_owned()),
         Value::Bool(b) => Value::Int(i64::from(b)),
         Value::Real(f) if !to_text => Value::Float(f64::from(f)),
