@@ -38,4 +38,5 @@ mod stateful;
 mod tidy;
 mod torture;
 mod tune;
+mod types;
 mod values;
