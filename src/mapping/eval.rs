@@ -159,7 +159,7 @@ impl Reader<'_> {
                     return Err(Halt::Reject("children: a value has no JSON form".to_owned()));
                 }
                 let (values, target) = (&self.mapping.values, self.mapping.flavor);
-                values.read(value, input.kind(), target).map_err(Halt::Reject)
+                values.read(value, &input.ty, target).map_err(Halt::Reject)
             }
             BoundRule::Constant(value) => Ok(value.clone()),
             BoundRule::First(rules) => self.first(rules),
@@ -284,9 +284,10 @@ impl Reader<'_> {
             {
                 let value = self.raw(*which)?.clone();
                 let (values, target) = (&self.mapping.values, self.mapping.flavor);
-                // The kind without its padding, which stays.
+                // The type without its padding, which stays.
                 let kind = Kind::Text { max: None, padded: false };
-                let value = values.read(value, &kind, target).map_err(Halt::Reject)?;
+                let plain = ColumnType { kind, name: String::new() };
+                let value = values.read(value, &plain, target).map_err(Halt::Reject)?;
                 value.write_json(out);
                 Ok(value.is_null())
             }

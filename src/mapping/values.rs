@@ -9,7 +9,8 @@ use crate::value::{Scalar, Value};
 /// refuses, unless the plan says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ValueOptions {
-    /// `zero_dates = "null"`: `0000-00-00` and `2024-00-15` are NULL where a date is wanted.
+    /// `zero_dates = "null"`: `0000-00-00` and `2024-00-15` are NULL where a date is wanted, and
+    /// so is the YEAR `0000`.
     pub zero_dates_are_null: bool,
     /// `nul = "remove"`: the character `\u0000` is taken out of texts for PostgreSQL.
     pub removes_nul: bool,
@@ -38,7 +39,12 @@ impl ValueOptions {
     ///
     /// # Errors
     /// Why the row is refused.
-    pub(super) fn read(&self, value: Value, kind: &Kind, target: Flavor) -> Result<Value, String> {
+    pub(super) fn read(
+        &self,
+        value: Value,
+        from: &ColumnType,
+        target: Flavor,
+    ) -> Result<Value, String> {
         let value = match value {
             Value::Malformed(bytes) if self.replaces_invalid => {
                 Value::Text(String::from_utf8_lossy(&bytes).into_owned())
@@ -50,13 +56,15 @@ impl ValueOptions {
                 Value::Text(text.replace('\0', ""))
             }
             Value::Typed(_, text)
-                if self.zero_dates_are_null && is_date(kind) && cast::is_zero_date(&text) =>
+                if self.zero_dates_are_null && is_date(&from.kind) && cast::is_zero_date(&text) =>
             {
                 Value::Null
             }
+            Value::Int(0) if is_year(from) && self.zero_dates_are_null => Value::Null,
+            Value::Int(0) if is_year(from) => return Err("year: 0000 is none".to_owned()),
             value => value,
         };
-        cast::interpret(value, kind)
+        cast::interpret(value, &from.kind)
     }
 
     /// A value as a column takes it (`explicit`: as a cast makes it), or NULL where that is said.
@@ -115,6 +123,11 @@ fn lacks(value: &Value, to: &ColumnType, target: Flavor, long: bool) -> Option<&
         }
         _ => None,
     }
+}
+
+/// A YEAR of MySQL, which says with 0000 that it is none.
+pub(super) fn is_year(ty: &ColumnType) -> bool {
+    ty.name.starts_with("year") && matches!(ty.kind, Kind::Int(_))
 }
 
 fn is_number(kind: &Kind) -> bool {

@@ -39,4 +39,5 @@ mod tidy;
 mod torture;
 mod tune;
 mod types;
+mod types_page;
 mod values;

@@ -5,6 +5,7 @@
 
 mod options;
 mod oracle;
+mod single;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -61,8 +61,9 @@ fn number(text: &str, to: &ColumnType, mode: Mode) -> Result<Value, String> {
         return Ok(Value::Float(f));
     }
     match text {
-        "Infinity" => Ok(Value::Float(f64::INFINITY)),
-        "-Infinity" => Ok(Value::Float(f64::NEG_INFINITY)),
+        "Infinity" | "-Infinity" => {
+            Err(reason("numeric", to, "to SQLite an infinity is a double, no decimal"))
+        }
         "NaN" => Err(reason("numeric", to, "SQLite would store null for NaN")),
         _ => match text.parse::<f64>() {
             Ok(f) if mode.lossy && f.is_finite() => Ok(Value::Float(f)),

@@ -28,12 +28,14 @@ fn zero_dates_are_null_where_the_plan_says_so() {
     let (world, source, target) = (World::new(), Mariadb::new(), Postgres::new());
     source.sql(
         "SET sql_mode = 'ALLOW_INVALID_DATES';
-         CREATE TABLE s (id int PRIMARY KEY, d date, m datetime(3), z timestamp NULL, w varchar(20));
-         INSERT INTO s VALUES (1, '0000-00-00', NULL, NULL, '0000-00-00'), (2, NULL, '2024-00-15 10:00:00', NULL, NULL),
-          (3, NULL, NULL, 0, NULL), (4, '0009-12-04', '2024-01-31 10:00:00.5', '2024-01-31 10:00:00', 'x');
+         CREATE TABLE s (id int PRIMARY KEY, d date, m datetime(3), z timestamp NULL, w varchar(20), y year);
+         INSERT INTO s VALUES (1, '0000-00-00', NULL, NULL, '0000-00-00', 1999), (2, NULL, '2024-00-15 10:00:00', NULL, NULL, NULL),
+          (3, NULL, NULL, 0, NULL, 2155), (4, '0009-12-04', '2024-01-31 10:00:00.5', '2024-01-31 10:00:00', 'x', 1901), (5, NULL, NULL, NULL, NULL, 0);
          CREATE TABLE t2 LIKE s;",
     );
-    target.sql("CREATE TABLE t (id int PRIMARY KEY, d date, m timestamp, z timestamptz, w text)");
+    target.sql(
+        "CREATE TABLE t (id int PRIMARY KEY, d date, m timestamp, z timestamptz, w text, y int)",
+    );
     let null = "values = { zero_dates = \"null\" }";
     world.write("p.toml", &plan(&source.url, &target.url, "", ""));
     let ran = world.run(&["run", "p.toml", "--json"]).ok();
@@ -42,7 +44,8 @@ fn zero_dates_are_null_where_the_plan_says_so() {
         [
             "1 \"d\" \"date: a date with zeros is none\"",
             "2 \"m\" \"datetime: a date with zeros is none\"",
-            "3 \"z\" \"timestamp: a date with zeros is none\""
+            "3 \"z\" \"timestamp: a date with zeros is none\"",
+            "5 \"y\" \"year: 0000 is none\""
         ]
     );
     world.run(&["rollback", "p.toml", "--yes"]).ok();
@@ -52,8 +55,14 @@ fn zero_dates_are_null_where_the_plan_says_so() {
         let ran = world.run(&["run", "p.toml", "--json"]).ok();
         assert_eq!(rejects(&ran), [""; 0]);
         assert_eq!(
-            target.rows("SELECT id, d, m, w FROM t ORDER BY id"),
-            ["1|∅|∅|0000-00-00", "2|∅|∅|∅", "3|∅|∅|∅", "4|0009-12-04|2024-01-31 10:00:00.5|x"]
+            target.rows("SELECT id, d, m, w, y FROM t ORDER BY id"),
+            [
+                "1|∅|∅|0000-00-00|1999",
+                "2|∅|∅|∅|∅",
+                "3|∅|∅|∅|2155",
+                "4|0009-12-04|2024-01-31 10:00:00.5|x|1901",
+                "5|∅|∅|∅|∅"
+            ]
         );
         world.run(&["rollback", "p.toml", "--yes"]).ok();
     }
@@ -63,7 +72,10 @@ fn zero_dates_are_null_where_the_plan_says_so() {
     let ran = world.run(&["run", "p.toml", "--json"]).ok();
     let route = ran.events("step_finished")[0]["route"].as_str().unwrap().to_owned();
     assert!(route.starts_with("decode") && route.contains("zeros"), "{route}");
-    assert_eq!(source.rows("SELECT id FROM t2 WHERE d IS NULL AND m IS NULL"), ["1", "2", "3"]);
+    assert_eq!(
+        source.rows("SELECT id FROM t2 WHERE d IS NULL AND m IS NULL"),
+        ["1", "2", "3", "5"]
+    );
 }
 
 #[test]
@@ -166,7 +178,7 @@ fn nan_and_infinity_are_null_where_the_target_has_none() {
           (4, NULL, '-Infinity', NULL, NULL), (5, NULL, NULL, 'infinity', NULL), (6, NULL, NULL, NULL, '-infinity'), (7, 0.5, 1.5, '2024-01-31', '2024-01-31 00:00+00');",
     );
     for (to, refused, nulls) in [
-        (Db::Sqlite, "1f2n", "1,2"),
+        (Db::Sqlite, "1f2n4n", "1,2,4"),
         (Db::Mariadb, "1f2n3f4n5d6z", "1,2,3,4,5,6"),
         (Db::Postgres, "3n4n", "3,4"),
     ] {

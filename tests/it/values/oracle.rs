@@ -147,6 +147,7 @@ fn others(ty: Type) -> &'static [&'static str] {
             "[\"\\u0000\"]",
             "[\"\\ud83d\\ude00\"]",
             "[\"\\ud800\"]",
+            "[1e400000]",
             "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
             " [ 1 ,\t2 ] ",
         ],
@@ -296,7 +297,6 @@ pub fn as_stored(ty: Type, text: &str, db: Db) -> String {
 pub fn arrives(ty: Type, text: &str, from: Db, to: Db) -> Option<String> {
     let kept = || Some(text.to_owned());
     match (ty, to) {
-        (Number | Unsigned, Db::Sqlite) if special(text) && text != "NaN" => kept(),
         // They store zero without a sign.
         (Double | Single, Db::Sqlite | Db::Mariadb) if text == "-0e0" => Some("0e0".to_owned()),
         (Single, Db::Sqlite) if from == Db::Sqlite => kept(),
@@ -339,7 +339,9 @@ pub fn json(ty: Type, text: &str, from: Db, to: Db) -> Option<String> {
         },
         Document => {
             let refused = match to {
-                Db::Postgres => text.contains("\\u0000") || text.contains("\\ud800"),
+                Db::Postgres => {
+                    ["\\u0000", "\\ud800", "e400000"].iter().any(|no| text.contains(no))
+                }
                 Db::Mariadb => !holds(Document, text, to),
                 Db::Sqlite => false,
             };
