@@ -1,6 +1,6 @@
 //! docs/types.md against the program: which types go into which, by what the catalogs say of real
 //! tables; and that no value of a type is refused where the page says that each one fits.
-//! `TABLELIFT_BLESS=1` writes the page's tables anew.
+//! `TABLELIFT_BLESS=1` writes the page's tables anew, one test after the other.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,11 +53,11 @@ const POSTGRES: &[Sample] = &[
 
 const SQLITE: &[Sample] = &[
     ("INTEGER", &["-9223372036854775808", "'abc'", "x'00'"]),
-    ("REAL", &["0.1", "1e300", "'abc'"]),
-    ("NUMERIC", &["9007199254740993", "0.5", "'abc'"]),
+    ("REAL", &["0.1", "1e300", "'abc'", "x'00'"]),
+    ("NUMERIC", &["9007199254740993", "0.5", "'abc'", "x'00'"]),
     ("TEXT", &["''", "'007'", "'é😀'", "hex(zeroblob(40000))", "x'00'"]),
-    ("BLOB", &["x'00ff'", "'text'", "12", "0.5"]),
-    ("BOOLEAN", &["0", "1", "2"]),
+    ("BLOB", &["x'00ff'", "'007'", "12", "0.5"]),
+    ("BOOLEAN", &["0", "1", "2", "'abc'", "x'00'"]),
     ("JSON", &["'[1.10]'", "'{'", "12"]),
 ];
 
@@ -228,6 +228,9 @@ impl Known {
 
     /// Copies each type into all that should take it; which did not, by the rejects.
     fn refused(&self, exact: &Fitting, single: bool) -> Vec<(usize, usize)> {
+        if exact.values().all(Vec::is_empty) {
+            return Vec::new();
+        }
         let world = World::new();
         let (source, target) =
             (prepared(self.from, &world, "s.db"), prepared(self.to, &world, "t.db"));
@@ -277,41 +280,68 @@ fn page() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/types.md")
 }
 
-fn check(from: Db) {
-    for to in [Db::Postgres, Db::Sqlite, Db::Mariadb] {
-        let known = known(from, to);
-        let text = std::fs::read_to_string(page()).unwrap();
-        if std::env::var("TABLELIFT_BLESS").is_ok() {
-            let mut exact = known.fits.clone();
-            // One by one: a row's reject names the first of its columns alone.
-            for (at, column) in known.refused(&exact, true) {
-                exact.entry(at).and_modify(|into| into.retain(|to| *to != column));
-            }
-            let head = format!("### {} to {}\n", name(from), name(to));
-            let (before, rest) = text.split_once(&head).unwrap_or((&text, ""));
-            let after = rest.find("\n### ").map_or("", |at| &rest[at..]);
-            let new = format!("{before}{}{after}", known.part(&exact));
-            std::fs::write(page(), new).unwrap();
-            continue;
+fn check(from: Db, to: Db) {
+    let known = known(from, to);
+    let text = std::fs::read_to_string(page()).unwrap();
+    if std::env::var("TABLELIFT_BLESS").is_ok() {
+        let mut exact = known.fits.clone();
+        // One by one: a row's reject names the first of its columns alone.
+        for (at, column) in known.refused(&exact, true) {
+            exact.entry(at).and_modify(|into| into.retain(|to| *to != column));
         }
-        let exact = known.exact_on(&text);
-        let part = known.part(&exact);
-        assert!(text.contains(&part), "docs/types.md should say:\n{part}");
-        assert_eq!(known.refused(&exact, false), [], "{from:?} to {to:?}");
+        let head = format!("### {} to {}\n", name(from), name(to));
+        let (before, rest) = text.split_once(&head).unwrap_or((&text, ""));
+        let after = rest.find("\n### ").map_or("", |at| &rest[at..]);
+        std::fs::write(page(), format!("{before}{}{after}", known.part(&exact))).unwrap();
+        return;
     }
+    let exact = known.exact_on(&text);
+    let part = known.part(&exact);
+    assert!(text.contains(&part), "docs/types.md should say:\n{part}");
+    assert_eq!(known.refused(&exact, false), [], "{from:?} to {to:?}");
 }
 
 #[test]
-fn the_page_of_types_is_right_about_postgres() {
-    check(Db::Postgres);
+fn the_page_is_right_from_postgres_to_postgres() {
+    check(Db::Postgres, Db::Postgres);
 }
 
 #[test]
-fn the_page_of_types_is_right_about_sqlite() {
-    check(Db::Sqlite);
+fn the_page_is_right_from_postgres_to_sqlite() {
+    check(Db::Postgres, Db::Sqlite);
 }
 
 #[test]
-fn the_page_of_types_is_right_about_mariadb() {
-    check(Db::Mariadb);
+fn the_page_is_right_from_postgres_to_mariadb() {
+    check(Db::Postgres, Db::Mariadb);
+}
+
+#[test]
+fn the_page_is_right_from_sqlite_to_postgres() {
+    check(Db::Sqlite, Db::Postgres);
+}
+
+#[test]
+fn the_page_is_right_from_sqlite_to_sqlite() {
+    check(Db::Sqlite, Db::Sqlite);
+}
+
+#[test]
+fn the_page_is_right_from_sqlite_to_mariadb() {
+    check(Db::Sqlite, Db::Mariadb);
+}
+
+#[test]
+fn the_page_is_right_from_mariadb_to_postgres() {
+    check(Db::Mariadb, Db::Postgres);
+}
+
+#[test]
+fn the_page_is_right_from_mariadb_to_sqlite() {
+    check(Db::Mariadb, Db::Sqlite);
+}
+
+#[test]
+fn the_page_is_right_from_mariadb_to_mariadb() {
+    check(Db::Mariadb, Db::Mariadb);
 }
