@@ -67,6 +67,8 @@ fn bound(target: &Table, mapping: &Mapping) -> Result<BoundMapping, String> {
         lookups: &BTreeMap::new(),
         moved: &BTreeMap::new(),
         lossy: false,
+        values: tablelift::mapping::ValueOptions::default(),
+        flavor: tablelift::sql::Flavor::Postgres,
         partial: false,
     };
     bind(mapping, &scope).map_err(|findings| format!("{findings:?}"))

@@ -39,13 +39,14 @@ pub struct KeyRange {
 }
 
 impl KeyPart {
-    /// The key form of a value as SQLite and MySQL store it. Floats and NULL can't be keys.
+    /// The key form of a value as SQLite and MySQL store it. Floats, NULL and
+    /// text that is not UTF-8 can't be keys.
     pub fn from_stored(value: &Value) -> Option<KeyPart> {
         match value {
             Value::Int(i) => Some(KeyPart::Int(*i)),
             Value::Bool(b) => Some(KeyPart::Int(i64::from(*b))),
             Value::Bytes(bytes) => Some(KeyPart::Bytes(bytes.clone())),
-            Value::Null | Value::Float(_) | Value::Real(_) => None,
+            Value::Null | Value::Float(_) | Value::Real(_) | Value::Malformed(_) => None,
             other => other.to_text().map(KeyPart::Text),
         }
     }

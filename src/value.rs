@@ -24,6 +24,8 @@ pub enum Value {
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
+    /// What a database holds as text and is not UTF-8.
+    Malformed(Vec<u8>),
     /// A JSON document as its own text, never re-parsed into floats.
     Json(String),
     /// A value of another type in the source server's text form.
@@ -71,6 +73,7 @@ impl Value {
             Value::Number(_) => "numeric",
             Value::Text(_) => "text",
             Value::Bytes(_) => "bytes",
+            Value::Malformed(_) => "text",
             Value::Json(_) => "json",
             Value::Typed(scalar, _) => match scalar {
                 Scalar::Date => "date",
@@ -95,7 +98,7 @@ impl Value {
             Value::Real(f) => Shortest::real(*f).text(6),
             Value::Float(f) => Shortest::double(*f).text(15),
             Value::Number(s) | Value::Text(s) | Value::Json(s) | Value::Typed(_, s) => s.clone(),
-            Value::Bytes(bytes) => hex_text(bytes),
+            Value::Bytes(bytes) | Value::Malformed(bytes) => hex_text(bytes),
         })
     }
 
@@ -116,7 +119,9 @@ impl Value {
                 out.push_str(s);
             }
             Value::Json(s) => out.push_str(s),
-            Value::Bytes(bytes) => write_json_string(&hex_text(bytes), out),
+            Value::Bytes(bytes) | Value::Malformed(bytes) => {
+                write_json_string(&hex_text(bytes), out);
+            }
             Value::Number(s) | Value::Text(s) => write_json_string(s, out),
             Value::Typed(scalar, s) => write_json_string(&json_time(*scalar, s), out),
         }
@@ -136,7 +141,7 @@ impl Shortest {
         if !f.is_finite() {
             return Shortest::special(f);
         }
-        let mut text = format!("{f:e}");
+        let mut text = even(format!("{f:e}"), |digits| format!("{f:.digits$e}"));
         let size = f.abs();
         if (9_007_199_254_740_992.0..1e38).contains(&size) {
             let halves = [size.next_down(), size.next_up()].map(|near| near as u128 + size as u128);
@@ -149,7 +154,7 @@ impl Shortest {
         if !f.is_finite() {
             return Shortest::special(f64::from(f));
         }
-        let mut text = format!("{f:e}");
+        let mut text = even(format!("{f:e}"), |digits| format!("{f:.digits$e}"));
         let size = f.abs();
         if (16_777_216.0..1e38).contains(&size) {
             let halves = [size.next_down(), size.next_up()].map(|near| near as u128 + size as u128);
@@ -207,6 +212,23 @@ impl Shortest {
             }
         }
     }
+}
+
+/// Of two shortest texts that are equally near, PostgreSQL takes the even one (4601.15625 as a
+/// real is 4601.1562); the standard library may take the other.
+fn even(text: String, with_digits: impl Fn(usize) -> String) -> String {
+    let mantissa = text.split('e').next().unwrap_or_default();
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
+    if digits < 7 || !mantissa.ends_with(['1', '3', '5', '7', '9']) {
+        return text;
+    }
+    // What stands behind the digits; a float that is not half way differs long before its end.
+    let longer = with_digits(digits + 40);
+    let all: Vec<u8> = longer.bytes().take_while(|byte| *byte != b'e').collect();
+    let behind: Vec<u8> = all.into_iter().filter(u8::is_ascii_digit).skip(digits).collect();
+    let half = behind.first() == Some(&b'5') && behind.iter().skip(1).all(|byte| *byte == b'0');
+    // Half way, this rounds to even.
+    if half { with_digits(digits - 1) } else { text }
 }
 
 /// PostgreSQL does not accept digits that lie exactly half way between two floats (1e23); the
@@ -352,6 +374,15 @@ mod tests {
         }
         assert_eq!(Value::Real(1_234_567.0).to_text().as_deref(), Some("1.234567e+06"));
         assert_eq!(Value::Real(0.1).to_text().as_deref(), Some("0.1"));
+        for (f, expected) in [
+            (4_601.0 + 0.156_25, "4601.1562"),
+            (-4_601.0 - 0.156_25, "-4601.1562"),
+            (65_535.0 + 0.062_5, "65535.062"),
+            (65_535.0 + 0.187_5, "65535.188"),
+            (4_601.156_7, "4601.1567"),
+        ] {
+            assert_eq!(Value::Real(f).to_text().as_deref(), Some(expected));
+        }
     }
 
     #[test]

@@ -75,6 +75,8 @@ impl Case {
             lookups: &BTreeMap::from([("l".to_owned(), looked_up())]),
             moved: &BTreeMap::from([("m".to_owned(), text)]),
             lossy: feed.flag(),
+            values: tablelift::mapping::ValueOptions::default(),
+            flavor: tablelift::sql::Flavor::Postgres,
             partial: feed.flag(),
         };
         let bound = bind(&mapping, &scope).ok()?;

@@ -51,7 +51,7 @@ fn kind(value: &Value) -> Kind {
         Value::Float(_) => Kind::Float8,
         Value::Number(_) => Kind::Numeric(None),
         Value::Null | Value::Text(_) => Kind::Text { max: None, padded: false },
-        Value::Bytes(_) => Kind::Bytes,
+        Value::Bytes(_) | Value::Malformed(_) => Kind::Bytes,
         Value::Json(_) => Kind::Json,
         Value::Typed(scalar, _) => match scalar {
             Scalar::Date => Kind::Date,

@@ -157,7 +157,8 @@ pub fn key_of(flavor: Flavor, row: &[Value], table: &str) -> Result<Key> {
     let parts: Option<Vec<KeyPart>> =
         row.iter().map(|value| flavor.dialect().key_part(value)).collect();
     parts.map(Key).ok_or_else(|| {
-        Error::stop("a key holds a float or NULL, which can't be continued after")
+        let what = "a float, NULL or text that is not UTF-8";
+        Error::stop(format!("a key holds {what}, which can't be continued after"))
             .in_table(table)
             .hint("Name another key with `key = …`.")
     })

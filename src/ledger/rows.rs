@@ -272,6 +272,7 @@ pub fn encode_image(row: &[Value]) -> String {
             }
             Value::Int(i) => ('i', i.to_string()),
             Value::Float(f) => ('f', format!("{:016x}", f.to_bits())),
+            Value::Malformed(_) => ('m', value.to_text().unwrap_or_default()[2..].to_owned()),
             Value::Bytes(_) => ('b', value.to_text().unwrap_or_default()[2..].to_owned()),
             other => ('t', other.to_text().unwrap_or_default()),
         };
@@ -301,6 +302,7 @@ pub fn decode_image(json: &str) -> Result<Vec<Value>> {
                 "i" => Value::Int(text.parse().ok()?),
                 "f" => Value::Float(f64::from_bits(u64::from_str_radix(text, 16).ok()?)),
                 "b" => Value::Bytes(hex_bytes(text)?),
+                "m" => Value::Malformed(hex_bytes(text)?),
                 "t" => Value::Text(text.to_owned()),
                 _ => return None,
             })
@@ -320,6 +322,7 @@ mod tests {
             Value::Int(i64::MIN),
             Value::Float(-0.0),
             Value::Bytes(vec![0, 255]),
+            Value::Malformed(vec![0, 255]),
             Value::Text("a\"\n".into()),
         ];
         assert_eq!(decode_image(&encode_image(&row)).unwrap(), row);

@@ -2,7 +2,7 @@
 
 use super::bind::{BoundColumn, BoundMapping, BoundRule, Form, InputSource};
 use super::{Missing, cast};
-use crate::sql::Kind;
+use crate::sql::{ColumnType, Kind};
 use crate::value::{Value, write_json_string};
 
 /// What becomes of one row.
@@ -122,12 +122,26 @@ pub(super) fn column_value(
 impl Reader<'_> {
     /// The rule's value as the column takes it.
     fn fitted(&mut self, column: &BoundColumn) -> Result<Value, Halt> {
-        let value = self.value(&column.rule)?;
-        let value = cast::fit(value, &column.ty, self.mapping.lossy).map_err(Halt::Reject)?;
+        let value = match &column.rule {
+            // SQLite holds any bytes as text.
+            BoundRule::Input(which)
+                if matches!(column.ty.kind, Kind::Dynamic(_))
+                    && matches!(self.raw(*which)?, Value::Malformed(_)) =>
+            {
+                return Ok(self.raw(*which)?.clone());
+            }
+            rule => self.value(rule)?,
+        };
+        let value = self.converted(value, &column.ty, false)?;
         if value.is_null() && column.not_null {
             return Err(Halt::Reject("null in a NOT NULL column".to_owned()));
         }
         Ok(value)
+    }
+
+    fn converted(&self, value: Value, to: &ColumnType, explicit: bool) -> Result<Value, Halt> {
+        let BoundMapping { values, flavor, lossy, .. } = self.mapping;
+        values.fit(value, to, *flavor, *lossy, explicit).map_err(Halt::Reject)
     }
 
     fn value(&mut self, rule: &BoundRule) -> Result<Value, Halt> {
@@ -144,7 +158,8 @@ impl Reader<'_> {
                 {
                     return Err(Halt::Reject("children: a value has no JSON form".to_owned()));
                 }
-                cast::interpret(value, input.kind()).map_err(Halt::Reject)
+                let (values, target) = (&self.mapping.values, self.mapping.flavor);
+                values.read(value, &input.ty, target).map_err(Halt::Reject)
             }
             BoundRule::Constant(value) => Ok(value.clone()),
             BoundRule::First(rules) => self.first(rules),
@@ -161,7 +176,9 @@ impl Reader<'_> {
             }
             BoundRule::Cast { from, to, clock } => {
                 let value = self.value(from)?;
-                cast::cast_by(value, to, clock, self.mapping.lossy).map_err(Halt::Reject)
+                let value =
+                    cast::read_by(clock, value, to, self.mapping.lossy).map_err(Halt::Reject)?;
+                self.converted(value, to, true)
             }
             BoundRule::Replace { from, replace } => {
                 Ok(cast::replace(self.as_stored(from)?, replace))
@@ -296,7 +313,12 @@ impl Reader<'_> {
                     Kind::Text { padded: true, .. }
                 ) =>
             {
-                let value = self.raw(*which)?;
+                let value = self.raw(*which)?.clone();
+                let (values, target) = (&self.mapping.values, self.mapping.flavor);
+                // The type without its padding, which stays.
+                let kind = Kind::Text { max: None, padded: false };
+                let plain = ColumnType { kind, name: String::new() };
+                let value = values.read(value, &plain, target).map_err(Halt::Reject)?;
                 value.write_json(out);
                 Ok(value.is_null())
             }

@@ -9,6 +9,7 @@ pub mod cast;
 pub mod eval;
 pub mod program;
 pub mod render;
+mod values;
 pub mod wire;
 
 pub use bind::{
@@ -17,6 +18,7 @@ pub use bind::{
 };
 pub use eval::{Context, Found, Outcome, Reject, eval};
 pub use render::{render, render_inputs, sql_function};
+pub use values::ValueOptions;
 
 pub use cast::{Clock, Epoch};
 

@@ -11,6 +11,7 @@ pub mod schema;
 mod steps;
 mod tables;
 mod tune;
+mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub use diagnostic::{Diagnostic, Severity, Span};
 pub use files::{CsvFormat, FileSource};
 pub use tune::Tune;
 
-use crate::mapping::{Constant, Mapping};
+use crate::mapping::{Constant, Mapping, ValueOptions};
 
 /// A whole plan, resolved.
 #[derive(Debug, Clone)]
@@ -295,6 +296,8 @@ pub struct Options {
     pub max_rejects: u64,
     /// What happens to a value that the target would change: `true` is `lossy = "allow"`.
     pub lossy: bool,
+    /// `values = { … }`: what becomes of values that only one side has.
+    pub values: ValueOptions,
     /// What happens when the step fails.
     pub on_failure: OnFailure,
     /// Retries per batch, for transient errors only.

@@ -51,6 +51,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("defer_indexes", "`tune` of a `copy` or `seed` step"),
     ("analyze", "a `copy` or `seed` step"),
     ("synchronous_commit", "`tune` of a `copy` or `seed` step"),
+    ("zero_dates", "`values` of `[defaults]` or of a step"),
+    ("nul", "`values` of `[defaults]` or of a step"),
+    ("invalid_utf8", "`values` of `[defaults]` or of a step"),
+    ("nan", "`values` of `[defaults]` or of a step"),
+    ("long_time", "`values` of `[defaults]` or of a step"),
+    ("tinyint1", "`values` of `[defaults]` or of a step"),
 ];
 
 /// The place of a node.

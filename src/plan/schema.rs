@@ -88,6 +88,7 @@ fn options() -> Value {
             "description": "Rows that may go to the rejects before the step fails." },
         "lossy": { "enum": ["reject", "allow"],
             "description": "A value that the target would round, cut or shift." },
+        "values": values(),
         "on_failure": { "enum": ["stop", "rollback"] },
         "triggers": { "enum": ["fire", "refuse", "skip"],
             "description": "The target's own triggers: they fire (default), the step is refused where there are any, or they are switched off within each batch's transaction (PostgreSQL). Foreign keys are always checked." },
@@ -97,6 +98,27 @@ fn options() -> Value {
             "description": "At the end of the step, sequences of identity columns move above the highest value (default), or stay." },
         "retries": { "type": "integer", "minimum": 0, "maximum": 100 },
     })
+}
+
+fn values() -> Value {
+    let words = |words: [&str; 2], about: &str| json!({ "enum": words, "description": about });
+    let or_null = |about: &str| words(["reject", "null"], about);
+    let mut values = object(
+        json!({
+            "zero_dates": or_null("Dates with zeros (0000-00-00, 2024-00-15) where a date is wanted."),
+            "nul": words(["reject", "remove"], "The character \\u0000 in texts for PostgreSQL."),
+            "invalid_utf8": words(["reject", "replace"], "Texts that are not UTF-8; replace: by U+FFFD."),
+            "nan": or_null("NaN and infinity, of dates too, where the target has none."),
+            "long_time": or_null("A TIME below 0 or above 24 hours where a time of day is wanted."),
+            "tinyint1": words(["integer", "boolean"], "What the source's TINYINT(1) are."),
+        }),
+        &[],
+    );
+    if let Some(all) = values.as_object_mut() {
+        let about = "What becomes of values that only one side has. A step's entries go before those of defaults.";
+        all.insert("description".to_owned(), about.into());
+    }
+    values
 }
 
 fn step() -> Value {

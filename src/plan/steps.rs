@@ -10,8 +10,8 @@ use super::{
     Copy, CopySource, Expect, NewColumns, OnConflict, OnFailure, Options, Seed, SeedSource,
     SqlStep, Step, StepKind, Triggers, Tune, Update,
 };
-use super::{files, rules, tune};
-use crate::mapping::{Constant, Rule, each_rule};
+use super::{files, rules, tune, values};
+use crate::mapping::{Constant, Rule, ValueOptions, each_rule};
 
 /// Keys that name a step's kind.
 const KINDS: &[&str] = &[
@@ -36,6 +36,7 @@ pub fn built_in() -> Options {
         on_conflict: OnConflict::Fail,
         max_rejects: 0,
         lossy: false,
+        values: ValueOptions::default(),
         on_failure: OnFailure::Stop,
         retries: 5,
         allow_inserts: false,
@@ -67,6 +68,7 @@ pub fn options(reader: &mut Reader<'_, '_>, base: &Options) -> Options {
         on_conflict: reader.word("on_conflict", &conflict).unwrap_or(base.on_conflict),
         max_rejects: reader.number("max_rejects", 0, i64::MAX as u64).unwrap_or(base.max_rejects),
         lossy: reader.word("lossy", &[("reject", false), ("allow", true)]).unwrap_or(base.lossy),
+        values: values::read(reader, base.values),
         on_failure: reader.word("on_failure", &failure).unwrap_or(base.on_failure),
         retries: small(reader.number("retries", 0, 100), base.retries),
         allow_inserts: base.allow_inserts,
@@ -148,7 +150,11 @@ pub fn step(mut reader: Reader<'_, '_>, defaults: &Options, lines: &Lines) -> Op
 
 /// SHA-256 of the parsed step, less what is free to change between runs.
 pub fn checksum(kind: &StepKind, options: &Options) -> String {
-    let fixed = format!("{kind:?} {:?} {}", options.on_conflict, options.lossy);
+    let mut fixed = format!("{kind:?} {:?} {}", options.on_conflict, options.lossy);
+    if options.values != ValueOptions::default() {
+        // Only then, so that steps that were begun before there was such a table resume.
+        fixed.push_str(&format!(" {:?}", options.values));
+    }
     Sha256::digest(fixed.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -441,7 +441,7 @@ fn usable(key: &KeyColumns, bound: &Key) -> bool {
 fn bind_of(value: &Value) -> Bind {
     match value {
         Value::Int(i) => Bind::Int(Some(*i)),
-        Value::Bytes(bytes) => Bind::Bytes(Some(bytes.clone())),
+        Value::Bytes(bytes) | Value::Malformed(bytes) => Bind::Bytes(Some(bytes.clone())),
         Value::Float(f) => Bind::Float(*f),
         other => Bind::Text(other.to_text()),
     }

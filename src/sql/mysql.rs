@@ -191,7 +191,9 @@ pub fn readable(value: &str, ty: &ColumnType) -> String {
         }
         // Its zeros in front are no part of a number.
         Kind::Numeric(_) if name.contains("zerofill") => format!("CAST({value} + 0 AS CHAR)"),
-        Kind::Int(_) | Kind::Float4 | Kind::Float8 | Kind::Bytes | Kind::Json => value.to_owned(),
+        Kind::Int(_) | Kind::Float4 | Kind::Float8 | Kind::Bytes | Kind::Json | Kind::Bool => {
+            value.to_owned()
+        }
         Kind::Text { .. } if !name.starts_with("inet") => value.to_owned(),
         _ => format!("CAST({value} AS CHAR)"),
     }

@@ -334,8 +334,12 @@ async fn bind_mapping(
     if !problems.is_empty() {
         return Err(problems);
     }
+    let values = step.options.values;
+    let mut columns = parts.columns.clone();
+    values.read_as(&mut columns);
+    children.values_mut().for_each(|table: &mut Table| values.read_as(&mut table.columns));
     let scope = Scope {
-        source: &parts.columns,
+        source: &columns,
         source_name: &parts.name,
         source_is_files: parts.is_files,
         target,
@@ -344,6 +348,8 @@ async fn bind_mapping(
         lookups: &lookups,
         moved: &moved,
         lossy: step.options.lossy,
+        values,
+        flavor: ends.target.dialect().flavor(),
         partial: matches!(step.kind, StepKind::Update(_)),
     };
     let mut bound = bind(&mapping, &scope).map_err(errors_of)?;

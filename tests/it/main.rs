@@ -45,3 +45,6 @@ mod stateful;
 mod tidy;
 mod torture;
 mod tune;
+mod types;
+mod types_page;
+mod values;

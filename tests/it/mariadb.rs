@@ -44,9 +44,9 @@ fn values_that_others_have_not_are_exact_or_refused_by_name() {
          INSERT INTO s (id, d) VALUES (4, '0000-00-00'), (5, '2024-00-15'), (6, '0009-12-04');
          INSERT INTO s (id, m) VALUES (7, '0000-00-00 00:00:00'), (8, '9999-12-31 23:59:59.999');
          INSERT INTO s (id, ti) VALUES (9, '-838:59:59'), (10, '25:00:00');
-         INSERT INTO s (id, y, b, e, n, f, tiny, bin) VALUES (11, 0, 18446744073709551615, 'y', -12345678901234567890123456789012345.678901234567890123456789012345, 16777216, 2, 'a');
+         INSERT INTO s (id, y, b, e, n, f, tiny, bin) VALUES (11, 1999, 18446744073709551615, 'y', -12345678901234567890123456789012345.678901234567890123456789012345, 16777216, 2, 'a');
          INSERT IGNORE INTO s (id, e) VALUES (12, 'no label');
-         INSERT INTO s (id, te) VALUES (13, 'a\\0b');",
+         INSERT INTO s (id, te) VALUES (13, 'a\\0b'); INSERT INTO s (id, y) VALUES (14, 0);",
     );
     target.sql(
         "CREATE TABLE t (id int PRIMARY KEY, u numeric, d date, m timestamp, ti interval, y int, b numeric, e text, n numeric, f real, tiny int, bin bytea, te text);
@@ -54,7 +54,7 @@ fn values_that_others_have_not_are_exact_or_refused_by_name() {
     );
     world.write("p.toml", &copy(&source.url, &target.url, "t", ""));
     let ran = world.run(&["run", "p.toml", "--json"]).ok();
-    assert_eq!(rejects(&ran), ["4|d", "5|d", "7|m", "13|te"]);
+    assert_eq!(rejects(&ran), ["4|d", "5|d", "7|m", "13|te", "14|y"]);
     let row = |id: u32, list: &str| target.rows(&format!("SELECT {list} FROM t WHERE id = {id}"));
     assert_eq!(row(1, "u"), ["18446744073709551615"]);
     assert_eq!(row(6, "d"), ["0009-12-04"]);
@@ -63,14 +63,14 @@ fn values_that_others_have_not_are_exact_or_refused_by_name() {
     let decimal = "-12345678901234567890123456789012345.678901234567890123456789012345";
     assert_eq!(
         row(11, "y, b, e, n, f, tiny, bin"),
-        [format!("0|18446744073709551615|y|{decimal}|1.6777216e+07|2|\\x61000000")]
+        [format!("1999|18446744073709551615|y|{decimal}|1.6777216e+07|2|\\x61000000")]
     );
     assert_eq!(row(12, "e || '.'"), ["."]);
 
     let json = "[step.columns]\nid = \"id\"\ndoc = { json = \"*\" }\n";
     world.write("p.toml", &copy(&source.url, &target.url, "j", json));
     let ran = world.run(&["run", "p.toml", "--json"]).ok();
-    assert_eq!(rejects(&ran), ["4|doc", "5|doc", "7|doc", "13|doc"]);
+    assert_eq!(rejects(&ran), ["4|doc", "5|doc", "7|doc", "13|doc", "14|doc"]);
     assert_eq!(
         target.rows("SELECT doc->'u', doc->'b', doc->'n', doc->'tiny' FROM j WHERE id IN (1, 11) ORDER BY id"),
         [

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tablelift::mapping::render::SQL_FUNCTIONS;
 use tablelift::mapping::{
     BoundMapping, Constant, Context, Form, Found, InputSource, JsonShape, Mapping, Outcome, Rule,
-    Scope, bind, eval, render, render_inputs, sql_function,
+    Scope, ValueOptions, bind, eval, render, render_inputs, sql_function,
 };
 use tablelift::sql::{Affinity, Column, ColumnType, Flavor, Kind, Table, TableName, quote};
 use tablelift::value::{Scalar, Value};
@@ -219,6 +219,10 @@ fn random_mapping(
     let children = BTreeMap::from([("c".to_owned(), child.clone())]);
     let none = BTreeMap::new();
     let (types_of_sql, moved) = (BTreeMap::new(), BTreeMap::new());
+    let of_target = match types[0].0 {
+        Kind::Dynamic(_) => Flavor::Sqlite,
+        _ => Flavor::Postgres,
+    };
     let bound = |mapping: &Mapping, target: &Table| {
         let scope = Scope {
             source,
@@ -230,6 +234,8 @@ fn random_mapping(
             lookups: &none,
             moved: &moved,
             lossy: false,
+            values: ValueOptions::default(),
+            flavor: of_target,
             partial: true,
         };
         let rendered =

@@ -207,6 +207,8 @@ async fn compare(
         lookups: &empty,
         moved: &BTreeMap::new(),
         lossy: false,
+        values: tablelift::mapping::ValueOptions::default(),
+        flavor: session.dialect().flavor(),
         partial: false,
     };
     let bound = bind(&mapping, &scope).unwrap();

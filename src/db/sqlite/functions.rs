@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use sha2::{Digest as _, Sha256};
 
 use crate::mapping::render;
@@ -30,10 +30,17 @@ pub fn register(connection: &Connection) -> rusqlite::Result<()> {
 fn call(name: &str, context: &Context<'_>) -> rusqlite::Result<ToSqlOutput<'static>> {
     let mut arguments = Vec::with_capacity(context.len());
     for at in 0..context.len() {
-        arguments.push(from_sql(context.get_raw(at)).map_err(refused)?);
+        let argument = from_sql(context.get_raw(at));
+        if let Value::Malformed(_) = argument {
+            return Err(refused("the text is not valid UTF-8".to_owned()));
+        }
+        arguments.push(argument);
     }
     let value = render::sql_function(name, &arguments).map_err(refused)?;
-    Ok(ToSqlOutput::Owned(to_sql(&value)))
+    Ok(match to_sql(&value) {
+        ToSqlOutput::Borrowed(value) => ToSqlOutput::Owned(value.try_into()?),
+        _ => return Err(refused("the function has no such answer".to_owned())),
+    })
 }
 
 fn refused(reason: String) -> rusqlite::Error {
@@ -64,33 +71,31 @@ fn digest(context: &Context<'_>) -> [u8; DIGEST_BYTES] {
 }
 
 /// A stored value by its own type.
-///
-/// # Errors
-/// Text that is not UTF-8.
-pub fn from_sql(value: ValueRef<'_>) -> Result<Value, String> {
-    Ok(match value {
+pub fn from_sql(value: ValueRef<'_>) -> Value {
+    match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(i) => Value::Int(i),
         ValueRef::Real(f) => Value::Float(f),
         ValueRef::Text(text) => match std::str::from_utf8(text) {
             Ok(text) => Value::Text(text.to_owned()),
-            Err(_) => return Err("text is not valid UTF-8".to_owned()),
+            Err(_) => Value::Malformed(text.to_vec()),
         },
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
-    })
+    }
 }
 
 /// A value as SQLite stores it.
-pub fn to_sql(value: &Value) -> SqlValue {
-    match value {
-        Value::Null => SqlValue::Null,
-        Value::Bool(b) => SqlValue::Integer(i64::from(*b)),
-        Value::Int(i) => SqlValue::Integer(*i),
-        Value::Real(f) => SqlValue::Real(f64::from(*f)),
-        Value::Float(f) => SqlValue::Real(*f),
-        Value::Bytes(bytes) => SqlValue::Blob(bytes.clone()),
+pub fn to_sql(value: &Value) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(match value {
+        Value::Null => ValueRef::Null,
+        Value::Bool(b) => ValueRef::Integer(i64::from(*b)),
+        Value::Int(i) => ValueRef::Integer(*i),
+        Value::Real(f) => ValueRef::Real(f64::from(*f)),
+        Value::Float(f) => ValueRef::Real(*f),
+        Value::Bytes(bytes) => ValueRef::Blob(bytes),
+        Value::Malformed(text) => ValueRef::Text(text),
         Value::Text(text) | Value::Number(text) | Value::Json(text) | Value::Typed(_, text) => {
-            SqlValue::Text(text.clone())
+            ValueRef::Text(text.as_bytes())
         }
-    }
+    })
 }

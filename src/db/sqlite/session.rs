@@ -129,7 +129,7 @@ impl Session for SqliteSession {
             while let Some(row) = rows.next()? {
                 let mut values = Vec::with_capacity(width);
                 for at in 0..width {
-                    values.push(lenient(row.get_ref(at)?));
+                    values.push(functions::from_sql(row.get_ref(at)?));
                 }
                 out.push(values);
             }
@@ -336,16 +336,6 @@ fn bind(prepared: &mut rusqlite::Statement<'_>, binds: &[Bind]) -> rusqlite::Res
     Ok(())
 }
 
-/// A stored value; text that is not UTF-8 becomes its bytes, which no text column takes, so
-/// that the row is rejected with its key instead of ending the read.
-pub(super) fn lenient(value: rusqlite::types::ValueRef<'_>) -> Value {
-    match (functions::from_sql(value), value) {
-        (Ok(value), _) => value,
-        (Err(_), rusqlite::types::ValueRef::Text(bytes)) => Value::Bytes(bytes.to_vec()),
-        (Err(_), _) => Value::Null,
-    }
-}
-
 fn read(
     connection: &Connection,
     select: &str,
@@ -370,7 +360,7 @@ fn read(
     Ok(())
 }
 
-/// A stored value as a cell; text that is not UTF-8 is its bytes (see [`lenient`]).
+/// A stored value as a cell.
 fn cell(value: ValueRef<'_>) -> Cell<'_> {
     match value {
         ValueRef::Null => Cell::Null,

@@ -4,8 +4,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection};
 
 use super::error;
-use super::functions::to_sql;
-use super::session::lenient;
+use super::functions::{from_sql, to_sql};
 use crate::db::{Blocks, Image, Insert, Inserted, RowUpdate};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyPart};
@@ -121,7 +120,7 @@ fn write_row(
     let digest = if let ValueRef::Blob(bytes) = digest { bytes.to_vec() } else { Vec::new() };
     let mut parts = Vec::with_capacity(insert.key.len());
     for at in 0..insert.key.len() {
-        let part = lenient(written.get_ref(at + 1).map_err(convert)?);
+        let part = from_sql(written.get_ref(at + 1).map_err(convert)?);
         parts.extend(KeyPart::from_stored(&part));
     }
     let key = Key(parts);
@@ -224,7 +223,7 @@ fn image(
             return Ok(None);
         };
         (0..columns.len())
-            .map(|at| row.get_ref(at).map(lenient))
+            .map(|at| row.get_ref(at).map(from_sql))
             .collect::<rusqlite::Result<_>>()
             .map(Some)
     };
@@ -314,7 +313,7 @@ pub fn look_up(
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            found.push(lenient(row.get_ref(0)?));
+            found.push(from_sql(row.get_ref(0)?));
         }
         Ok(found)
     };

@@ -54,6 +54,8 @@ impl<'a> Binder<'a> {
             lookups: self.lookups,
             moved: self.moved,
             lossy: self.scope.lossy,
+            values: self.scope.values,
+            flavor: self.scope.flavor,
             warnings: self.warnings,
         })
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::binder::{Binder, mentions};
-use super::{BoundRule, Form};
-use crate::mapping::cast::{self, Pair, pair};
+use super::{BoundRule, Form, Scope};
+use crate::mapping::cast::{Pair, pair};
 use crate::mapping::{JsonShape, Mapping, Rule};
 use crate::sql::{Affinity, ColumnType, Kind};
 use crate::value::Value;
@@ -99,7 +99,8 @@ impl Binder<'_> {
     }
 
     fn check_constant(&mut self, value: &Value, to: &ColumnType) {
-        if let Err(why) = cast::fit(value.clone(), to, self.scope.lossy) {
+        let Scope { values, flavor, lossy, .. } = self.scope;
+        if let Err(why) = values.fit(value.clone(), to, *flavor, *lossy, false) {
             let help = matches!(to.kind, Kind::Json | Kind::Jsonb)
                 .then(|| "write a TOML table or array for a JSON value".to_owned());
             self.fail(format!("the constant doesn't fit: {why}"), help);

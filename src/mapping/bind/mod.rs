@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, HashSet};
 use binder::Binder;
 
 use super::cast::Clock;
-use super::{Mapping, Missing, Rule};
-use crate::sql::{Column, ColumnType, Kind, Table, TableName};
+use super::{Mapping, Missing, Rule, ValueOptions};
+use crate::sql::{Column, ColumnType, Flavor, Kind, Table, TableName};
 use crate::value::Value;
 
 /// Something wrong (or, among the warnings, worth knowing) about a mapping.
@@ -49,6 +49,10 @@ pub struct Scope<'a> {
     pub moved: &'a BTreeMap<String, ColumnType>,
     /// `lossy = "allow"`.
     pub lossy: bool,
+    /// `values = { … }`
+    pub values: ValueOptions,
+    /// The target's kind of database.
+    pub flavor: Flavor,
     /// An update: target columns without a rule keep what they have, and source columns that
     /// no rule takes are no loss.
     pub partial: bool,
@@ -67,6 +71,10 @@ pub struct BoundMapping {
     pub moved: Vec<String>,
     /// `lossy = "allow"`.
     pub lossy: bool,
+    /// `values = { … }`
+    pub values: ValueOptions,
+    /// The target's kind of database.
+    pub flavor: Flavor,
     /// What should be said before the step runs.
     pub warnings: Vec<Finding>,
 }

@@ -90,6 +90,8 @@ fn bound(mapping: &Mapping, source: &Table, target: &Table) -> Result<BoundMappi
             lookups: &lookups,
             moved: &moved,
             lossy: false,
+            values: ValueOptions::default(),
+            flavor: Flavor::Postgres,
             partial: false,
         },
     )

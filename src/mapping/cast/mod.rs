@@ -58,12 +58,17 @@ pub fn interpret(value: Value, kind: &Kind) -> Result<Value, String> {
             Kind::Date | Kind::Timestamp(_) | Kind::TimestampTz(_),
             Value::Typed(Scalar::Date | Scalar::Timestamp | Scalar::TimestampTz, text),
         ) if is_zero_date(&text) => Err(format!("{}: a date with zeros is none", kind_name(kind))),
+        // TINYINT(1) that the plan calls a boolean.
+        (Kind::Bool, Value::Int(i @ (0 | 1))) => Ok(Value::Bool(i == 1)),
+        (Kind::Bool, Value::Int(_)) => {
+            Err("tinyint(1) as a boolean: only 0 and 1 are booleans".to_owned())
+        }
         (_, value) => Ok(value),
     }
 }
 
 /// `0000-00-00`, `2024-00-15`: MySQL may hold such dates.
-fn is_zero_date(text: &str) -> bool {
+pub(super) fn is_zero_date(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() >= 10
         && bytes[4] == b'-'
@@ -95,13 +100,13 @@ pub fn cast(value: Value, to: &ColumnType, lossy: bool) -> Result<Value, String>
     convert(value, to, Mode { explicit: true, lossy })
 }
 
-/// The same, where times without a zone and counts of seconds are read by `clock`.
+/// The value that a cast starts from: times without a zone and counts of seconds, as `clock`
+/// reads them.
 ///
 /// # Errors
-/// As [`cast()`]; local times that the zone doesn't have, or has twice.
-pub fn cast_by(value: Value, to: &ColumnType, clock: &Clock, lossy: bool) -> Result<Value, String> {
-    let mode = Mode { explicit: true, lossy };
-    convert(zones::read(value, to, clock, mode)?, to, mode)
+/// Local times that the zone doesn't have, or has twice.
+pub fn read_by(clock: &Clock, value: Value, to: &ColumnType, lossy: bool) -> Result<Value, String> {
+    zones::read(value, to, clock, Mode { explicit: true, lossy })
 }
 
 /// A text with parts of it replaced; in JSON, the same in each of its strings.
@@ -122,8 +127,12 @@ fn reason(from: &str, to: &ColumnType, why: &str) -> String {
 }
 
 fn convert(value: Value, to: &ColumnType, mode: Mode) -> Result<Value, String> {
-    if value.is_null() {
-        return Ok(value);
+    match (&value, &to.kind) {
+        (Value::Null, _) => return Ok(value),
+        (Value::Malformed(_), kind) if !matches!(kind, Kind::Dynamic(_)) => {
+            return Err(reason("text", to, "it is not valid UTF-8"));
+        }
+        _ => {}
     }
     match &to.kind {
         Kind::Bool => boolean(value, to, mode),
@@ -185,9 +194,6 @@ fn text(value: Value, max: Option<u32>, to: &ColumnType, mode: Mode) -> Result<V
         return Err(reason(from, to, "bytes are not text"));
     }
     let text = value.to_text().unwrap_or_default();
-    if text.contains('\0') {
-        return Err(reason(from, to, "the character \\u0000 doesn't fit"));
-    }
     if let Some(max) = max {
         // Bytes bound characters from above, so most texts are not counted.
         if text.len() > max as usize {

@@ -1,6 +1,6 @@
 //! What is known of a pair of types before any value is seen.
 
-use crate::sql::{ColumnType, Kind};
+use crate::sql::{Affinity, ColumnType, Kind};
 
 /// What becomes of values of one type in a column of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,9 @@ pub fn pair(from: &Kind, to: &Kind, explicit: bool) -> Pair {
         (Dynamic(_), _) | (Text { .. }, Bool | Int(_) | Float4 | Float8 | Uuid | Json | Jsonb) => {
             Pair::Fits
         }
-        (_, Dynamic(_)) => match from {
-            Numeric(_) => {
+        (_, Dynamic(affinity)) => match from {
+            // In such a column it stays the text that it is.
+            Numeric(_) if *affinity != Affinity::Text => {
                 Pair::CanLose("SQLite has no decimals: what a double can't hold is refused")
             }
             _ => Pair::Fits,

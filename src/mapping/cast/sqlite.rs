@@ -14,7 +14,7 @@ pub(super) fn store(
     let from = value.type_name();
     let to_text = affinity == Affinity::Text;
     let value = match value {
-        Value::Bytes(_) | Value::Null => return Ok(value),
+        Value::Bytes(_) | Value::Malformed(_) | Value::Null => return Ok(value),
         Value::Bool(b) if to_text => Value::Text(if b { "true" } else { "false" }.to_owned()),
         Value::Bool(b) => Value::Int(i64::from(b)),
         Value::Real(f) if !to_text => Value::Float(f64::from(f)),
@@ -61,8 +61,9 @@ fn number(text: &str, to: &ColumnType, mode: Mode) -> Result<Value, String> {
         return Ok(Value::Float(f));
     }
     match text {
-        "Infinity" => Ok(Value::Float(f64::INFINITY)),
-        "-Infinity" => Ok(Value::Float(f64::NEG_INFINITY)),
+        "Infinity" | "-Infinity" => {
+            Err(reason("numeric", to, "to SQLite an infinity is a double, no decimal"))
+        }
         "NaN" => Err(reason("numeric", to, "SQLite would store null for NaN")),
         _ => match text.parse::<f64>() {
             Ok(f) if mode.lossy && f.is_finite() => Ok(Value::Float(f)),

@@ -185,11 +185,12 @@ fn printed(seconds: i64, fraction: String, scalar: Scalar) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mapping::cast::{cast_by, parse_type};
+    use crate::mapping::cast::{self, parse_type, read_by};
 
     fn cast(value: Value, to: &str, zone: Option<&str>, epoch: Option<Epoch>) -> String {
         let clock = Clock::new(zone, epoch).unwrap();
-        match cast_by(value, &parse_type(to).unwrap(), &clock, false) {
+        let to = parse_type(to).unwrap();
+        match read_by(&clock, value, &to, false).and_then(|value| cast::cast(value, &to, false)) {
             Ok(value) => value.to_text().unwrap_or_default(),
             Err(why) => format!("refused: {why}"),
         }
@@ -233,7 +234,7 @@ mod tests {
     fn allowed_losses_are_postgres_answers() {
         let clock = Clock::new(Some("Europe/Berlin"), None).unwrap();
         let to = parse_type("timestamptz").unwrap();
-        let lossy = |value: &str| cast_by(text(value), &to, &clock, true).unwrap().to_text();
+        let lossy = |value: &str| read_by(&clock, text(value), &to, true).unwrap().to_text();
         assert_eq!(lossy("2024-03-31 02:30:00").as_deref(), Some("2024-03-31 01:30:00+00"));
         assert_eq!(lossy("2024-10-27 02:30:00").as_deref(), Some("2024-10-27 01:30:00+00"));
     }

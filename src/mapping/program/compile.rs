@@ -3,6 +3,7 @@
 use super::{Node, Op, Program};
 use crate::mapping::bind::{BoundMapping, BoundRule, Form, Input, InputSource};
 use crate::mapping::cast::exact_in_sql;
+use crate::mapping::values::is_year;
 use crate::mapping::wire::encode::{self, Format};
 use crate::sql::{Affinity, ColumnType, Flavor, Kind};
 use crate::value::write_json_string;
@@ -48,6 +49,9 @@ impl Program {
 /// What a plain column becomes without a look at its rule, if that is certain.
 fn plain(which: usize, from: &ColumnType, to: &ColumnType, source: Flavor) -> Option<Op> {
     use Affinity::{Blob, Bool, Integer, Json, Numeric, Text};
+    if is_year(from) {
+        return None;
+    }
     Some(match (&from.kind, &to.kind) {
         _ if source == Flavor::Postgres && same_bytes(from, to) => Op::Same(which),
         // A stored value is stored again as it is; booleans and documents are looked at.
@@ -104,6 +108,8 @@ fn op(mapping: &BoundMapping, rule: &BoundRule, to: &ColumnType, source: Flavor)
 /// The JSON of a rule that is made of columns and constants only.
 fn node(mapping: &BoundMapping, rule: &BoundRule, binary: bool, source: Flavor) -> Option<Node> {
     match rule {
+        // One of them is no year.
+        BoundRule::Input(which) if is_year(&mapping.inputs[*which].ty) => None,
         // SQLite's arrays of rows have marks where a value has no JSON.
         BoundRule::Input(which)
             if source == Flavor::Sqlite

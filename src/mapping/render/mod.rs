@@ -9,6 +9,7 @@ mod sqlite;
 
 pub use sqlite::{SQL_FUNCTIONS, sql_function};
 
+use super::ValueOptions;
 use super::bind::{BoundChildren, BoundMapping, BoundRule, Form, Input, InputSource};
 pub use crate::sql::Flavor;
 use crate::sql::Kind;
@@ -21,8 +22,7 @@ use crate::value::Value;
 /// # Errors
 /// Why it can't be SQL: `rule lookup of column x reads the target`.
 pub fn render(mapping: &BoundMapping, to: Flavor, alias: &str) -> Result<Vec<String>, String> {
-    let select =
-        Select { inputs: &mapping.inputs, lossy: mapping.lossy, flavor: to, alias, child: false };
+    let select = Select::new(mapping, to, alias);
     mapping
         .columns
         .iter()
@@ -47,8 +47,7 @@ pub fn render_inputs(
     alias: &str,
     unread: &[bool],
 ) -> Vec<String> {
-    let select =
-        Select { inputs: &mapping.inputs, lossy: mapping.lossy, flavor, alias, child: false };
+    let select = Select::new(mapping, flavor, alias);
     let form = |(at, input): (usize, &Input)| {
         let raw = select.raw(input);
         if flavor == Flavor::Mysql && !matches!(input.source, InputSource::Children(_)) {
@@ -84,13 +83,19 @@ fn output(value: &str) -> String {
 struct Select<'a> {
     inputs: &'a [Input],
     lossy: bool,
+    values: ValueOptions,
     flavor: Flavor,
     alias: &'a str,
     /// The rows of a `children` rule are read.
     child: bool,
 }
 
-impl Select<'_> {
+impl<'a> Select<'a> {
+    fn new(mapping: &'a BoundMapping, flavor: Flavor, alias: &'a str) -> Self {
+        let BoundMapping { inputs, lossy, values, .. } = mapping;
+        Select { inputs, lossy: *lossy, values: *values, flavor, alias, child: false }
+    }
+
     /// A column of a table by its alias.
     fn name(&self, alias: &str, column: &str) -> String {
         let dialect = self.flavor.dialect();
@@ -114,6 +119,7 @@ impl Select<'_> {
         let inner = Select {
             inputs: &children.inputs,
             lossy: self.lossy,
+            values: self.values,
             flavor: self.flavor,
             alias: &alias,
             child: true,

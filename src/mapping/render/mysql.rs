@@ -5,6 +5,7 @@
 use super::{Select, Sql, json_text, outside, why};
 use crate::mapping::bind::{BoundRule, Input, InputSource};
 use crate::mapping::cast::exact_in_sql;
+use crate::mapping::values::{is_date, is_year};
 use crate::sql::mysql::MYSQL;
 use crate::sql::{ColumnType, Dialect as _, Kind};
 use crate::value::{Value, write_json_string};
@@ -16,6 +17,15 @@ pub(super) fn assign(select: &Select<'_>, rule: &BoundRule, to: &ColumnType) -> 
             let input = &select.inputs[*which];
             if !matches!(input.source, InputSource::Column(_)) {
                 return Err(why(rule, "is an expression whose values are looked at"));
+            }
+            if select.values.zero_dates_are_null && is_date(input.kind()) {
+                return Err(why(rule, "may be a date with zeros, which `values` makes null"));
+            }
+            if is_year(&input.ty) {
+                return Err(why(rule, "may be the year 0000, which is none"));
+            }
+            if input.ty.kind == Kind::Bool {
+                return Err(why(rule, "is a boolean to `values`, and may be none"));
             }
             if input.ty.name != to.name && !widens(&input.ty, to) {
                 return Err(why(rule, format!("goes from {} into {}", input.ty.name, to.name)));
@@ -115,6 +125,10 @@ fn input_json(raw: &str, input: &Input) -> String {
         Kind::Numeric(_) if name.starts_with("bit") => {
             format!("CAST(CAST({raw} AS UNSIGNED) AS CHAR)")
         }
+        Kind::Bool => format!(
+            "CASE {raw} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE IF({raw} IS NULL, NULL, '!') END"
+        ),
+        Kind::Int(_) if is_year(&input.ty) => format!("IF({raw} = 0, '!', CAST({raw} AS CHAR))"),
         Kind::Int(_) | Kind::Numeric(_) => format!("CAST({raw} + 0 AS CHAR)"),
         Kind::Float8 => text,
         // Printed with six digits.

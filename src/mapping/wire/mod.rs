@@ -62,7 +62,8 @@ impl Cell<'_> {
             Cell::Float(f) if *kind == Kind::Float4 => Value::Real(*f as f32),
             Cell::Float(f) => Value::Float(*f),
             Cell::Text(text) => text_value(kind, text),
-            Cell::Malformed(bytes) | Cell::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+            Cell::Malformed(bytes) => Value::Malformed(bytes.to_vec()),
+            Cell::Blob(bytes) => Value::Bytes(bytes.to_vec()),
             Cell::Wire(bytes) => wire_value(kind, bytes)?,
         })
     }
@@ -72,9 +73,10 @@ impl Cell<'_> {
     pub fn write_json(&self, kind: &Kind, out: &mut String) -> bool {
         match (self, kind) {
             (Cell::Null, _) => out.push_str("null"),
-            (Cell::Int(i @ (0 | 1)), Kind::Dynamic(Affinity::Bool)) => {
+            (Cell::Int(i @ (0 | 1)), Kind::Bool | Kind::Dynamic(Affinity::Bool)) => {
                 out.push_str(if *i == 1 { "true" } else { "false" });
             }
+            (Cell::Int(_), Kind::Bool) => return false,
             (Cell::Int(i), _) => write_int(*i, out),
             (Cell::Text(text), Kind::Json | Kind::Jsonb) => out.push_str(text),
             (Cell::Text(_), Kind::Dynamic(Affinity::Json)) => return false,

@@ -44,6 +44,7 @@ pub fn value(value: &Value, out: &mut Vec<u8>) -> bool {
         Value::Real(f) => cell(Cell::Float(f64::from(*f)), out),
         Value::Float(f) => cell(Cell::Float(*f), out),
         Value::Bytes(blob) => cell(Cell::Blob(blob), out),
+        Value::Malformed(text) => cell(Cell::Malformed(text), out),
         Value::Text(text) | Value::Number(text) | Value::Json(text) | Value::Typed(_, text) => {
             cell(Cell::Text(text), out)
         }

@@ -206,6 +206,8 @@ fn a_table_of_1600_columns_becomes_one_object() {
             lookups: &BTreeMap::new(),
             moved: &BTreeMap::new(),
             lossy: false,
+            values: ValueOptions::default(),
+            flavor: Flavor::Sqlite,
             partial: false,
         };
         let bound = bind(&mapping, &scope).expect("it binds");
