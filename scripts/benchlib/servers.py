@@ -37,12 +37,13 @@ class MariaDb:
     """One MariaDB server with its defaults: durable, and a buffer of 128 MiB."""
 
     def __init__(self, folder, stack):
-        os.makedirs(folder)
+        os.makedirs(f"{folder}/tmp")
         user = []
         if os.getuid() == 0:
             shutil.chown(folder, "mysql", "mysql")
+            shutil.chown(f"{folder}/tmp", "mysql", "mysql")
             user = ["--user=mysql"]
-        base = ["--no-defaults", f"--datadir={folder}/data", *user]
+        base = ["--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}/tmp", *user]
         output(["mariadb-install-db", *base, "--auth-root-authentication-method=normal"])
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

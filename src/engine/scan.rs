@@ -52,8 +52,9 @@ pub async fn scan(
             let step = &shared.job.step;
             shared.throttle.admit(&shared.emitter, step, waiting.rows, waiting.bytes).await;
             found.rows += waiting.rows;
-            for row in route.judge(target).await.map_err(|error: Error| error.in_step(step))? {
-                found.add(row);
+            let judged = route.judge(target).await.map_err(|error: Error| error.in_step(step))?;
+            for (reason, row) in judged {
+                found.add(reason, row);
             }
         }
     }
@@ -61,9 +62,9 @@ pub async fn scan(
 }
 
 impl Scanned {
-    fn add(&mut self, row: RejectedRow) {
+    fn add(&mut self, reason: String, row: RejectedRow) {
         self.rejected += 1;
-        let kind = (row.column.clone().unwrap_or_default(), row.reason.clone());
+        let kind = (row.column.clone().unwrap_or_default(), reason);
         if let Some((count, _)) = self.kinds.get_mut(&kind) {
             *count += 1;
         } else if self.kinds.len() < MOST_KINDS {

@@ -70,7 +70,9 @@ fn findings_of(step: &Step, scanned: &Scanned) -> Vec<Finding> {
     let mut out = vec![finding(step, level, message, Some(help))];
     for ((column, reason), (count, first)) in &scanned.kinds {
         let key = &first.key;
-        let message = format!("column {column}: {reason} ({count} rows, the first has key {key})");
+        let place = first.reason.strip_prefix(reason.as_str()).unwrap_or_default();
+        let message =
+            format!("column {column}: {reason} ({count} rows, the first has key {key}{place})");
         out.push(finding(step, Level::Warning, message, None));
     }
     out

@@ -320,16 +320,19 @@ impl Route for Decode {
 }
 
 impl Decode {
-    /// Maps the rows that wait and forgets them; those that would be rejected.
+    /// Maps the rows that wait and forgets them; those that would be rejected, each behind its
+    /// reason without its place in a file.
     ///
     /// # Errors
     /// The target's, where lookups ask it; a rule that stops the step.
-    pub async fn judge(&mut self, session: &mut dyn Session) -> Result<Vec<RejectedRow>> {
+    pub async fn judge(&mut self, session: &mut dyn Session) -> Result<Vec<(String, RejectedRow)>> {
         let outcomes = self.map(session, self.pending.len()).await?;
         let mut rejects = Vec::new();
         for (pending, outcome) in self.pending.iter().zip(outcomes) {
             match outcome {
-                Outcome::Reject(reject) => rejects.push(self.rejected(pending, reject)),
+                Outcome::Reject(reject) => {
+                    rejects.push((reject.reason.clone(), self.rejected(pending, reject)));
+                }
                 Outcome::Stop(reason) => return Err(self.stopped(pending, &reason)),
                 Outcome::Cells(_) | Outcome::Pending => {}
             }

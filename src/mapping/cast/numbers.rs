@@ -225,6 +225,7 @@ pub(super) fn float(
     if matches!(value, Value::Bool(_)) {
         return Err(reason(from, to, "not a number"));
     }
+    let was_text = matches!(value, Value::Text(_));
     let value = read(value, mode);
     let fail = |why: &str| Err(reason(from, to, why));
     match &value {
@@ -261,6 +262,9 @@ pub(super) fn float(
             let Some(decimal) = Decimal::parse(text, false) else {
                 return fail("not a number");
             };
+            if was_text && let Some(printed) = printed(text, &decimal, single) {
+                return Ok(printed);
+            }
             nearest(text, &decimal, single, mode.lossy)
                 .ok_or_else(|| reason(from, to, "it has more digits than a float keeps"))
         }
@@ -277,6 +281,21 @@ fn nearest(text: &str, decimal: &Decimal, single: bool, lossy: bool) -> Option<V
     };
     let same = Decimal::of(&value).is_some_and(|shortest| shortest.equals(decimal));
     (same || lossy).then_some(value)
+}
+
+/// The float that a program printed with as many digits as tell all floats apart (17, or 9 of a
+/// real): 48.053808600000004 and 48.0538086 are one double. Decimals don't come by here: they
+/// are numbers of their own.
+fn printed(text: &str, decimal: &Decimal, single: bool) -> Option<Value> {
+    let places = decimal.digits.trim_end_matches('0').len().checked_sub(1)?;
+    let (value, again) = if single {
+        let real: f32 = text.parse().ok().filter(|f: &f32| places < 9 && f.is_finite())?;
+        (Value::Real(real), format!("{real:.places$e}"))
+    } else {
+        let float: f64 = text.parse().ok().filter(|f: &f64| places < 17 && f.is_finite())?;
+        (Value::Float(float), format!("{float:.places$e}"))
+    };
+    Decimal::parse(&again, true)?.equals(decimal).then_some(value)
 }
 
 /// The double whose shortest text is this number, for SQLite.

@@ -105,6 +105,25 @@ fn numbers_are_exact_or_refused() {
 }
 
 #[test]
+fn a_double_printed_with_all_its_digits_is_that_double() {
+    table(
+        fit,
+        &[
+            (text("48.053808600000004"), "double precision", Some("48.0538086")),
+            (text("-122.90254470000001"), "double precision", Some("-122.9025447")),
+            (text("0.10000000000000001"), "double precision", Some("0.1")),
+            (text("1.0000000000000000"), "double precision", Some("1")),
+            (text("0.100000001"), "real", Some("0.1")),
+            (text("16777217"), "real", None),
+            (text("48.053808600000001"), "double precision", None),
+            (text("0.1000000000000000055"), "double precision", None),
+            (text("9007199254740993"), "double precision", None),
+            (number("48.053808600000004"), "double precision", None),
+        ],
+    );
+}
+
+#[test]
 fn a_cast_reads_numbers_generously() {
     let long = "9".repeat(100_000);
     table(fit, &[(number(&long), "numeric", Some(&long))]);
