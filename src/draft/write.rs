@@ -164,11 +164,7 @@ fn entry_text(entry: &Entry) -> String {
     let rule = match &entry.rule {
         DraftRule::Column(from) => string(from),
         DraftRule::Cast { from, cast } => {
-            let zone = if cast.starts_with("timestamp") && cast.ends_with("with time zone") {
-                ", zone = \"UTC\""
-            } else {
-                ""
-            };
+            let zone = if cast.starts_with("timestamptz") { ", zone = \"UTC\"" } else { "" };
             format!("{{ from = {}, cast = {}{zone} }}", string(from), string(cast))
         }
         DraftRule::Rest(except) if except.is_empty() => "{ json = \"*\" }".to_owned(),
