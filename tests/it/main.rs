@@ -25,6 +25,7 @@ mod kill;
 mod live;
 mod mariadb;
 mod model;
+mod pains;
 mod pair;
 mod pairs;
 mod patterns;
