@@ -145,6 +145,7 @@ fn p25_it_ends_under_eight_inserting_clients() {
                     while !stop.load(Ordering::SeqCst) {
                         two.source.sql(&filled((0..25).map(|n| at + n * 8)));
                         at += 25 * 8;
+                        std::thread::sleep(Duration::from_millis(40));
                     }
                 });
             }
