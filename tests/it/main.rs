@@ -12,6 +12,7 @@ mod bad_input;
 mod chunks;
 mod cli;
 mod common;
+mod conformance;
 mod corpora;
 mod digital_health;
 mod endings;
