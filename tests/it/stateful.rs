@@ -314,3 +314,13 @@ fn commands_in_any_order_from_postgres_to_sqlite() {
 fn commands_in_any_order_from_mariadb_to_mariadb() {
     sequences(Db::Mariadb, Db::Mariadb, 5);
 }
+
+#[test]
+fn commands_in_any_order_from_sqlite_to_mariadb() {
+    sequences(Db::Sqlite, Db::Mariadb, 3);
+}
+
+#[test]
+fn commands_in_any_order_from_mariadb_to_postgres() {
+    sequences(Db::Mariadb, Db::Postgres, 3);
+}
