@@ -113,7 +113,11 @@ impl Sequence {
             2 | 3 => self.run(true),
             4 => self.rollback(false),
             5 => self.rollback(true),
-            6 if !self.model.undoing => self.model.appended += 1,
+            6 if !self.model.undoing => {
+                // `verify` misses the new step until it has run.
+                self.model.appended += 1;
+                self.model.done = false;
+            }
             7 => self.insert_foreign(),
             8 => self.touch_ours(),
             _ => self.look(),

@@ -111,7 +111,7 @@ pub async fn names_are_just_names(ground: &Ground) {
     assert_eq!(found.primary_key(), ["i\"d"]);
     assert!(session.tables().await.unwrap().iter().any(|(listed, _)| listed.name == name));
     let row = vec![Value::Int(7), Value::Text("v".to_owned())];
-    write(session, &found, &[row.clone()]).await;
+    write(session, &found, std::slice::from_ref(&row)).await;
     session.begin().await.unwrap();
     let skipped = insert(session, &found, OnConflict::Skip, &[row]).await.unwrap();
     assert_eq!((skipped.inserted, skipped.skipped), (0, 1));
