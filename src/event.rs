@@ -243,6 +243,8 @@ pub enum What {
         hint: Option<String>,
         /// Figures of each step that is done.
         steps: Vec<StepFigures>,
+        /// Names of the steps that are not done.
+        unfinished: Vec<String>,
         /// Seconds since this process started the command.
         seconds: f64,
     },

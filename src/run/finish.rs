@@ -22,13 +22,14 @@ async fn session(started: &Started, label: &str) -> Result<Box<dyn Session>> {
     started.context.target.session(Access::Write, &label).await
 }
 
-/// Steps of the plan that are not done.
-pub async fn steps_left(started: &Started) -> Result<usize> {
+/// Steps of the plan that are not done, in its order.
+pub async fn unfinished(started: &Started) -> Result<Vec<String>> {
     let mut session = session(started, "status").await?;
     let records = started.context.ledger.steps(session.as_mut()).await?;
     let done =
         |name: &str| records.iter().any(|record| record.step == name && record.state == "done");
-    Ok(started.context.plan.steps.iter().filter(|step| !done(&step.name)).count())
+    let names = started.context.plan.steps.iter().map(|step| &step.name);
+    Ok(names.filter(|name| !done(name)).cloned().collect())
 }
 
 /// A step as the ledger knows it now.
@@ -169,7 +170,7 @@ async fn put_back(started: &Started) -> Result<()> {
 /// How the run ended, in the ledger.
 async fn write_down(started: &Started, result: &Result<u8>) -> Result<()> {
     let (state, error, finished) = match result {
-        Ok(0) if steps_left(started).await? > 0 => ("stopped", None, false),
+        Ok(0) if !unfinished(started).await?.is_empty() => ("stopped", None, false),
         Ok(0) => ("done", None, true),
         Ok(_) => ("differs", None, true),
         Err(error) => match error.kind {
@@ -292,7 +293,7 @@ pub async fn rollback_preview(runner: &Runner) -> Result<Outcome> {
     }
     let steps = all_figures(&started).await?;
     let tables = table_counts(&mut started).await?;
-    Ok(Outcome { exit_code: 0, steps, tables })
+    Ok(Outcome { exit_code: 0, steps, tables, unfinished: Vec::new() })
 }
 
 /// Figures of every step that ran.

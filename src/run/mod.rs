@@ -66,6 +66,8 @@ pub struct Outcome {
     pub steps: Vec<StepFigures>,
     /// Counts of every table that the plan writes or protects, before the run and now.
     pub tables: Vec<TableCounts>,
+    /// Names of the steps that are not done, in plan order.
+    pub unfinished: Vec<String>,
 }
 
 /// One line of the before/after/change table.
@@ -219,7 +221,7 @@ impl Runner {
             Err(error) => {
                 let emitter =
                     Emitter::new(&self.plan.name, "", Arc::clone(&self.settings.listener));
-                emitter.emit(ended(&Err(error.clone()), &[], begun));
+                emitter.emit(ended(&Err(error.clone()), &[], &[], begun));
                 Err(error)
             }
         }
@@ -246,11 +248,12 @@ impl Runner {
         begun: Instant,
     ) -> Result<Outcome> {
         let steps = finish::all_figures(started).await.unwrap_or_default();
-        started.context.emitter.emit(ended(&result, &steps, begun));
+        let unfinished = finish::unfinished(started).await.unwrap_or_default();
+        started.context.emitter.emit(ended(&result, &steps, &unfinished, begun));
         finish::leave(started).await;
         let exit_code = result?;
         let tables = finish::table_counts(started).await?;
-        Ok(Outcome { exit_code, steps, tables })
+        Ok(Outcome { exit_code, steps, tables, unfinished })
     }
 
     /// Steps in order, then the closing proof; 0, or 3 when something differs.
@@ -268,7 +271,7 @@ impl Runner {
             }
             self.step(started, position, step).await.map_err(|error| error.in_step(&step.name))?;
         }
-        if finish::steps_left(started).await? > 0 {
+        if !finish::unfinished(started).await?.is_empty() {
             // Only one step was asked for: the proof waits for the others.
             return Ok(0);
         }
@@ -324,11 +327,14 @@ impl Runner {
         status::status(&self.plan, self.settings.patience).await
     }
 
-    /// `tablelift verify`: counts, protected tables, checks.
+    /// `tablelift verify`: counts, protected tables, checks; 3 too while steps are not done.
     pub async fn verify(&self) -> Result<Outcome> {
         let begun = Instant::now();
         let mut started = start::look_on(self).await?;
-        let result = finish::prove(self, &mut started).await;
+        let result = match finish::prove(self, &mut started).await {
+            Ok(0) => finish::unfinished(&started).await.map(|left| u8::from(!left.is_empty()) * 3),
+            other => other,
+        };
         self.outcome(&mut started, result, begun).await
     }
 
@@ -359,7 +365,12 @@ impl Runner {
     }
 }
 
-fn ended(result: &Result<u8>, steps: &[StepFigures], begun: Instant) -> What {
+fn ended(
+    result: &Result<u8>,
+    steps: &[StepFigures],
+    unfinished: &[String],
+    begun: Instant,
+) -> What {
     let (exit_code, error, hint) = match result {
         Ok(code) => (*code, None, None),
         Err(error) => (error.exit_code(), Some(error.to_string()), error.hint.clone()),
@@ -370,6 +381,7 @@ fn ended(result: &Result<u8>, steps: &[StepFigures], begun: Instant) -> What {
         error,
         hint,
         steps: steps.to_vec(),
+        unfinished: unfinished.to_vec(),
         seconds: begun.elapsed().as_secs_f64(),
     }
 }

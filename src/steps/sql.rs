@@ -92,6 +92,7 @@ pub async fn run(
         // The intent is committed first, so that a kill is told apart from "never ran".
         session.commit().await?;
     }
+    let begun_as = ledger.current_transaction(session).await?;
     if let Err(error) = session.script(&sql.sql).await {
         session.rollback().await;
         if !transaction && error.class != Class::Retry {
@@ -103,10 +104,20 @@ pub async fn run(
     if !transaction {
         session.begin().await?;
         ledger.guard(session).await?;
+    } else if ledger.current_transaction(session).await? != begun_as {
+        return Err(failed(context, step, ended_early(), transaction));
     }
     crate::fail::point("sql_ran");
     ledger.set_step(session, &step.name, "done", None, None).await?;
-    session.commit().await?;
+    if let Err(error) = session.commit().await {
+        // The savepoint by which MariaDB and SQLite know their transaction is gone.
+        let gone = ["1305", "SQLite 1"].iter().any(|code| error.code.as_deref() == Some(code));
+        return Err(if transaction && gone {
+            failed(context, step, ended_early(), transaction)
+        } else {
+            error
+        });
+    }
     let figures = StepFigures {
         step: step.name.clone(),
         kind: "sql".to_owned(),
@@ -115,6 +126,14 @@ pub async fn run(
     };
     context.emitter.emit(What::StepFinished(figures.clone()));
     Ok(figures)
+}
+
+/// The plan's SQL says COMMIT or ROLLBACK. PostgreSQL would then say yes to another COMMIT.
+fn ended_early() -> Error {
+    Error::stop("it ended the transaction that it runs in together with its ledger entry").hint(
+        "Take COMMIT and ROLLBACK out of it, or say transaction = false. Look at the target \
+         first: what stood before a COMMIT is there.",
+    )
 }
 
 fn failed(context: &StepContext, step: &Step, error: Error, transaction: bool) -> Error {

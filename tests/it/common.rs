@@ -286,6 +286,11 @@ pub fn mariadb(url: &str, sql: &str) -> String {
     fed(mariadb_client(url), sql)
 }
 
+/// Whether the server does as it is told; what is to be ended may be gone already.
+pub fn mariadb_tries(url: &str, sql: &str) -> bool {
+    mariadb_client(url).args(["-e", sql]).output().unwrap().status.success()
+}
+
 /// The output of a client that reads SQL.
 fn fed(mut client: Command, sql: String) -> String {
     use std::io::Write as _;

@@ -156,6 +156,38 @@ fn files_and_functions_stay_readable() {
     }
 }
 
+/// Names in backquotes that look like those of tests.
+fn named_tests(line: &str) -> Vec<&str> {
+    line.split('`').skip(1).step_by(2).filter(|name| name.contains('_')).collect()
+}
+
+#[test]
+fn the_table_of_pains_names_tests_that_exist() {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pains.md");
+    let table = std::fs::read_to_string(table).unwrap();
+    let code: String =
+        ["src", "tests"].into_iter().flat_map(sources).map(|(_, text)| text).collect();
+    let is_test = |name: &str| {
+        code.contains(&format!("#[test]\n    fn {name}("))
+            || code.contains(&format!("#[test]\nfn {name}("))
+    };
+    for number in 1..=25 {
+        let line = table.lines().find(|line| line.starts_with(&format!("| {number} |")));
+        let tests = line.unwrap_or_else(|| panic!("pain {number} is not listed"));
+        let tests = tests.rsplit(" | ").next().unwrap();
+        let named = named_tests(tests);
+        assert!(!named.is_empty() || tests.contains("waits for: "), "pain {number}: {tests}");
+        for name in named {
+            assert!(is_test(name), "pain {number} names {name}, which is no test");
+        }
+    }
+    for name in code.split("fn p").skip(1).filter_map(|rest| rest.split('(').next()) {
+        let number =
+            name.get(..3).is_some_and(|it| it.ends_with('_') && it[..2].parse::<u8>().is_ok());
+        assert!(!number || table.contains(&format!("`p{name}`")), "p{name} is not in the table");
+    }
+}
+
 #[test]
 fn every_test_file_is_compiled() {
     let all = sources("tests/it");

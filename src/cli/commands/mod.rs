@@ -47,6 +47,12 @@ fn summary(ui: &Ui, outcome: &Outcome, summary: &Summary, verb: &str) {
             outcome.tables.len(),
         ));
     } else {
-        ui.say(&format!("{} {verb}, but {} things differ", ui.paint("✗", 31), differences.len()));
+        let cross = ui.paint("✗", 31);
+        if !outcome.unfinished.is_empty() {
+            ui.say(&format!("{cross} not finished: {}", text::listed(&outcome.unfinished)));
+        }
+        if !differences.is_empty() || outcome.unfinished.is_empty() {
+            ui.say(&format!("{cross} {verb}, but {} things differ", differences.len()));
+        }
     }
 }

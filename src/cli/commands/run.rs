@@ -7,7 +7,7 @@ use tablelift::run::{Preview, Runner};
 use crate::cli::args::{Global, Run};
 use crate::cli::ui::Ui;
 use crate::cli::ui::tables;
-use crate::cli::ui::text::{clean, clean_lines, grouped};
+use crate::cli::ui::text::{clean, clean_lines, grouped, listed};
 use crate::cli::{exit, failed, runner, signals};
 
 /// Runs or resumes the plan, or shows what it would do.
@@ -27,11 +27,10 @@ pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
     let ran = if run.join { runner.join().await } else { runner.run().await };
     match ran {
         Ok(outcome) => {
-            let left = runner.plan.steps.len() - outcome.steps.len().min(runner.plan.steps.len());
-            let verb = if left > 0 {
-                format!("done so far, {left} steps left")
-            } else {
-                "done".to_owned()
+            let left = &outcome.unfinished;
+            let verb = match left.len() {
+                0 => "done".to_owned(),
+                many => format!("done so far, {many} steps left ({})", listed(left)),
             };
             super::summary(ui, &outcome, &summary, &verb);
             outcome.exit_code
@@ -40,7 +39,11 @@ pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
             for line in summary.differences() {
                 ui.say_aside(&format!("{} {line}", ui.paint("✗", 31)));
             }
-            failed(ui, &error, &received)
+            let code = failed(ui, &error, &received);
+            if let Some(line) = summary.unfinished() {
+                ui.say_aside(&line);
+            }
+            code
         }
     }
 }

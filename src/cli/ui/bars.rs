@@ -139,4 +139,17 @@ mod tests {
         assert_eq!(pace(0, Duration::from_secs(9), 10), "estimating");
         assert_eq!(pace(1000, Duration::from_secs(2), 1000), "500 rows/s, 2.0 s left");
     }
+
+    /// A run of 100 s that begins slowly, or was begun by another process.
+    #[test]
+    fn p24_the_time_left_is_about_right_after_a_fifth() {
+        for (here, left, expected) in
+            [(20_000, 80_000, 80.0), (17_000, 83_000, 80.0), (20_000, 60_000, 60.0)]
+        {
+            let said = pace(here, Duration::from_secs(20), left);
+            let (_, seconds) = said.split_once("rows/s, ").unwrap();
+            let seconds: f64 = seconds.trim_end_matches(" s left").parse().unwrap();
+            assert!((seconds - expected).abs() <= expected / 4.0, "{said}, not {expected} s");
+        }
+    }
 }

@@ -109,6 +109,8 @@ impl Listener for Lines {
             }
             What::BatchCommitted { step, rows, waited_seconds, .. } => {
                 state.rows += rows;
+                // Rows that came after the count must not push it over the end.
+                state.all = state.all.map(|all| all.max(state.rows));
                 state.waited += waited_seconds;
                 if self.verbose || state.last.elapsed() >= INTERVAL {
                     state.last = Instant::now();

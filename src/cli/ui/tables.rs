@@ -8,7 +8,7 @@ use tablelift::draft::DraftStep;
 use tablelift::event::{Event, StepFigures, What};
 use tablelift::run::TableCounts;
 
-use super::text::{clean, grouped, seconds, shortened};
+use super::text::{clean, grouped, listed, seconds, shortened};
 
 /// Keeps what the summary needs from the events.
 #[derive(Default)]
@@ -24,6 +24,7 @@ struct State {
     protected: u64,
     protected_failed: Vec<String>,
     counts_failed: Vec<String>,
+    unfinished: Vec<String>,
 }
 
 impl Summary {
@@ -81,8 +82,16 @@ impl Summary {
                     grouped(*actual)
                 ));
             }
+            What::RunFinished { unfinished, .. } => state.unfinished.clone_from(unfinished),
             _ => {}
         }
+    }
+
+    /// Steps that are not done, as one line; `None`: all are.
+    pub fn unfinished(&self) -> Option<String> {
+        let state = self.state.lock().ok()?;
+        let left = &state.unfinished;
+        (!left.is_empty()).then(|| format!("not finished: {}", listed(left)))
     }
 
     /// What differs, one line each.

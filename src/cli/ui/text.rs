@@ -44,6 +44,17 @@ pub fn shortened(text: &str, most: usize) -> String {
     format!("{kept}…")
 }
 
+/// `a, b`; of many names the first ones, and how many more there are.
+pub fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| clean(name)).collect();
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {} more", grouped(more as u64)),
+    };
+    format!("{}{more}", shown.join(", "))
+}
+
 /// `0.4 s`, `12 s`, `3 min 05 s`.
 pub fn seconds(seconds: f64) -> String {
     if seconds < 10.0 {

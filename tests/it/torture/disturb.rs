@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::common::{psql, ran};
+use crate::common::{mariadb, mariadb_tries, psql, ran};
 use crate::faults::proxy::{At, Fault, Plan, Proxy};
 use crate::kill::{POINTS, REJECT_POINTS};
 use crate::pair::Pair;
@@ -156,10 +156,19 @@ fn end_sessions(pair: &Pair, random: &mut Random) -> u64 {
     for _ in 0..1 + random.below(4) {
         let urls: Vec<&String> = [&pair.source, &pair.target]
             .into_iter()
-            .filter(|url| url.starts_with("post"))
+            .filter(|url| !url.starts_with("sqlite:"))
             .collect();
         if urls.is_empty() {
             return 0;
+        }
+        let url = *random.pick::<&String>(&urls);
+        if url.starts_with("mysql:") {
+            let ask = "SELECT id FROM information_schema.processlist \
+                       WHERE db = database() AND id <> connection_id() ORDER BY rand() LIMIT 2";
+            for id in mariadb(url, ask).lines() {
+                ended += u64::from(mariadb_tries(url, &format!("KILL {id}")));
+            }
+            continue;
         }
         let ask = format!(
             "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity \
@@ -167,7 +176,7 @@ fn end_sessions(pair: &Pair, random: &mut Random) -> u64 {
              ORDER BY md5(pid::text || '{}') LIMIT 2) p",
             random.below(1000)
         );
-        ended += psql(random.pick::<&String>(&urls), &ask).trim().parse::<u64>().unwrap();
+        ended += psql(url, &ask).trim().parse::<u64>().unwrap();
         std::thread::sleep(Duration::from_millis(random.below(200)));
     }
     ended
@@ -177,8 +186,12 @@ fn end_sessions(pair: &Pair, random: &mut Random) -> u64 {
 fn hold_locks(pair: &Pair, random: &mut Random) -> u64 {
     let _steady = STEADY.read().unwrap_or_else(PoisonError::into_inner);
     let milliseconds = 200 + random.below(1800);
-    match &pair.postgres {
-        Some(database) => {
+    match (&pair.postgres, &pair.mariadb) {
+        (_, Some(database)) => {
+            let seconds = milliseconds as f64 / 1000.0;
+            database.sql(&format!("LOCK TABLES t WRITE; SELECT sleep({seconds}); UNLOCK TABLES"));
+        }
+        (Some(database), _) => {
             let table = random.pick(&["t", "tablelift.chunks", "tablelift.batches"]);
             let mode = random.pick(&["ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE"]);
             let hold = format!(
@@ -190,7 +203,7 @@ fn hold_locks(pair: &Pair, random: &mut Random) -> u64 {
             );
             psql(&database.url, &hold);
         }
-        None => {
+        _ => {
             let connection = rusqlite::Connection::open(pair.world.path("t.db")).unwrap();
             connection.busy_timeout(Duration::from_secs(5)).unwrap();
             if connection.execute_batch("BEGIN IMMEDIATE").is_err() {
@@ -213,7 +226,7 @@ impl Proxies {
     pub fn before(source: &mut String, target: &mut String) -> Proxies {
         let mut all = Vec::new();
         for url in [source, target] {
-            if url.starts_with("post") {
+            if !url.starts_with("sqlite:") {
                 let proxy = Proxy::before(url);
                 *url = proxy.through(url);
                 all.push(proxy);

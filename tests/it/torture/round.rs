@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use super::disturb::{Proxies, STEADY, Tally, attempt};
-use crate::common::{psql, sqlite_rows};
-use crate::pair::Pair;
+use crate::common::psql;
+use crate::pair::{Db, Pair};
 use crate::random::Random;
 
 /// Values that have hurt somebody.
@@ -29,6 +29,11 @@ const TEXTS: &[&str] = &[
     "\u{200B}zero\u{FEFF}",
 ];
 
+fn of_hex(hex: &str) -> String {
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    String::from_utf8((0..hex.len()).step_by(2).map(byte).collect()).unwrap()
+}
+
 /// A round and what it must end with.
 pub struct Round {
     seed: u64,
@@ -49,11 +54,12 @@ impl Round {
     pub fn new(seed: u64) -> Round {
         let _steady = STEADY.read().unwrap_or_else(PoisonError::into_inner);
         let mut random = Random::new(seed);
-        let (source_pg, target_pg) = (random.chance(50), random.chance(60));
-        let pair = Pair::new(0, source_pg, target_pg);
+        let ends = [Db::Postgres, Db::Postgres, Db::Sqlite, Db::Sqlite, Db::Mariadb];
+        let (source, target) = (*random.pick(&ends), *random.pick(&ends));
+        let pair = Pair::new(0, source, target);
         let (update, seed_step) = (random.chance(40), random.chance(30));
         // Without a key the rows go in one transaction, in which none can be refused.
-        let keyless = source_pg && random.chance(15);
+        let keyless = source == Db::Postgres && random.chance(15);
         let (mut expected, mut bad) = (BTreeMap::new(), Vec::new());
         let rows = 30 + random.below(1200);
         let mut values = Vec::new();
@@ -65,7 +71,10 @@ impl Round {
             let text = *random.pick(TEXTS);
             let null = random.chance(10);
             let name = if random.chance(1) && !keyless { "bad" } else { "good" };
-            let value = if null { "NULL".to_owned() } else { format!("'{text}'") };
+            // A backslash escapes in MariaDB, as it does by default.
+            let escape = if source == Db::Mariadb { "\\\\" } else { "\\" };
+            let literal = text.replace('\\', escape);
+            let value = if null { "NULL".to_owned() } else { format!("'{literal}'") };
             values.push(format!("({id}, '{name}', {value})"));
             if name == "bad" {
                 bad.push(id);
@@ -85,15 +94,8 @@ impl Round {
         }
         expected.insert(7, "7|mine|kept".to_owned());
         let insert = format!("INSERT INTO s VALUES {}", values.join(","));
-        match source_pg {
-            true => drop(psql(&pair.source, &insert)),
-            false => pair.world.sqlite("s.db", &insert),
-        }
-        let mine = "INSERT INTO t VALUES (7, 'mine', 'kept')";
-        match &pair.postgres {
-            Some(database) => database.sql(mine),
-            None => pair.world.sqlite("t.db", mine),
-        }
+        pair.sql(&pair.source, &insert);
+        pair.sql(&pair.target, "INSERT INTO t VALUES (7, 'mine', 'kept')");
         let mut urls = (pair.source.clone(), pair.target.clone());
         let proxies = Proxies::before(&mut urls.0, &mut urls.1);
         let mut round = Round {
@@ -115,9 +117,15 @@ impl Round {
     /// Rows of the target, as an oracle that knows nothing of our code reads them.
     fn rows(&self) -> Vec<String> {
         let ask = "SELECT id, name, replace(coalesce(data, '∅'), chr(10), '⏎') FROM t ORDER BY id";
-        match &self.pair.postgres {
-            Some(database) => database.rows(ask),
-            None => sqlite_rows(&self.pair.world.path("t.db"), &ask.replace("chr(", "char(")),
+        match (&self.pair.postgres, &self.pair.mariadb) {
+            (Some(_), _) => self.pair.rows(ask),
+            // Its client shows tabs and the word NULL as something else.
+            (_, Some(_)) => {
+                let ask = "SELECT hex(concat_ws('|', id, name, replace(coalesce(data, '∅'), '\\n', '⏎'))) \
+                           FROM t ORDER BY id";
+                self.pair.rows(ask).iter().map(|row| of_hex(row)).collect()
+            }
+            _ => self.pair.rows(&ask.replace("chr(", "char(")),
         }
     }
 
