@@ -4,7 +4,6 @@ import importlib.util
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 
 from . import data
@@ -155,18 +154,13 @@ def plain_from_sqlite(world):
                  [Ratio("C SQLite to PostgreSQL, plain columns, 2 workers", "pgloader", "two", "pgloader", 2.4)])
 
 
-def knows_mysql(world):
-    """What `check` says of a MySQL URL, before it connects anywhere."""
-    command = world.copy("mysql", "mysql://root@127.0.0.1:1/none", world.b.url)
-    said = subprocess.run([world.program, "check", command[2]], capture_output=True, text=True).stderr
-    return "not supported" not in said and "unknown scheme" not in said
+# MariaDB's BOOLEAN is TINYINT(1).
+BOOLEANS = 'values = { tinyint1 = "boolean" }\n'
 
 
 def from_mariadb(world):
-    if not knows_mysql(world):
-        raise Missing("not built yet: tablelift does not know MySQL and MariaDB")
     need("mariadbd", "mariadb", "mariadb-install-db")
-    command = world.copy("d", world.maria.url, world.b.url, 2, rows=world.rows)
+    command = world.copy("d", world.maria.url, world.b.url, 2, rows=world.rows, options=BOOLEANS)
     ours = Contender("two", command, world.fresh(world.b), world.of_table(world.b), world.mapped, world.rows)
     return Group([mariadb_pipe(world), ours],
                  [Ratio("D MariaDB to PostgreSQL, 2 workers", "mariadb to psql pipe", "two", "pipe", 1.2)])
@@ -181,11 +175,9 @@ def mariadb_pipe(world):
 
 
 def plain_from_mariadb(world):
-    if not knows_mysql(world):
-        raise Missing("not built yet: tablelift does not know MySQL and MariaDB")
     need("mariadbd", "mariadb", "mariadb-install-db")
     command = world.copy("dp", world.maria.url, world.b.url, 2, tables=[("dh_workflow", "dh_workflow")],
-                         columns="", rows=world.rows)
+                         columns="", rows=world.rows, options=BOOLEANS)
     ours = plain_contender(world, "two", command, data.PLAIN_FROM_MARIA)
     return Group([mariadb_pgloader(world), ours],
                  [Ratio("D MariaDB to PostgreSQL, plain columns, 2 workers", "pgloader", "two", "pgloader", 2.4)])

@@ -131,7 +131,7 @@ def make_mariadb(server, source, path):
         command = ["psql", "-X", "-q", "-c", f"COPY ({query}) TO STDOUT", source.url]
         subprocess.run(command, stdout=rows, check=True)
     server.sql("""CREATE TABLE dh_workflow (id BIGINT PRIMARY KEY, uid CHAR(36), name TEXT NOT NULL,
-      description TEXT, price DECIMAL(12,2), grp INT, active BOOLEAN, note TEXT, created_at DATETIME(6),
+      description TEXT, price DECIMAL(12,2), grp INT, active BOOLEAN, note TEXT, created_at TIMESTAMP(6) NULL,
       updated_at DATETIME(6), tags JSON, doc JSON, owner INT, version VARCHAR(20))""")
     server.sql(f"LOAD DATA LOCAL INFILE '{path}' INTO TABLE dh_workflow CHARACTER SET utf8mb4")
     server.sql("ANALYZE TABLE dh_workflow")
