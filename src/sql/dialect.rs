@@ -77,6 +77,11 @@ pub trait Dialect: Send + Sync {
         false
     }
 
+    /// What fails where the transaction that a session began is over; `None`: its id tells.
+    fn still_open(&self) -> Option<&'static str> {
+        Some("RELEASE SAVEPOINT alive; SAVEPOINT alive")
+    }
+
     /// The key form of a value that this database gave; floats and NULL can't be keys.
     fn key_part(&self, value: &Value) -> Option<KeyPart> {
         KeyPart::from_stored(value)

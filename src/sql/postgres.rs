@@ -13,6 +13,10 @@ pub static POSTGRES: Postgres = Postgres;
 pub struct Postgres;
 
 impl Dialect for Postgres {
+    fn still_open(&self) -> Option<&'static str> {
+        None
+    }
+
     fn flavor(&self) -> Flavor {
         Flavor::Postgres
     }

@@ -1,9 +1,10 @@
 //! `sql` steps: SQL of the plan on the target, in one transaction with its ledger entry.
 
 use super::StepContext;
-use crate::db::Access;
+use crate::db::{Access, Session};
 use crate::error::{Class, Error, Result};
 use crate::event::{StepFigures, What};
+use crate::ledger::Ledger;
 use crate::ledger::history::StepRecord;
 use crate::plan::{SqlStep, Step};
 use crate::sql::Dialect;
@@ -47,7 +48,7 @@ pub async fn run(
     let dialect = context.target.flavor().dialect();
     let transaction = in_transaction(&sql.sql, sql.transaction, dialect);
     // In a transaction, "running" is never seen, unless a statement has committed it.
-    if perhaps_done && (!transaction || dialect.ddl_commits()) {
+    if perhaps_done {
         return Err(Error::stop(
             "the statement may or may not have run: the process ended inside it",
         )
@@ -104,20 +105,12 @@ pub async fn run(
     if !transaction {
         session.begin().await?;
         ledger.guard(session).await?;
-    } else if ledger.current_transaction(session).await? != begun_as {
+    } else if !is_still_open(ledger, session, &begun_as).await? {
         return Err(failed(context, step, ended_early(), transaction));
     }
     crate::fail::point("sql_ran");
     ledger.set_step(session, &step.name, "done", None, None).await?;
-    if let Err(error) = session.commit().await {
-        // The savepoint by which MariaDB and SQLite know their transaction is gone.
-        let gone = ["1305", "SQLite 1"].iter().any(|code| error.code.as_deref() == Some(code));
-        return Err(if transaction && gone {
-            failed(context, step, ended_early(), transaction)
-        } else {
-            error
-        });
-    }
+    session.commit().await?;
     let figures = StepFigures {
         step: step.name.clone(),
         kind: "sql".to_owned(),
@@ -128,11 +121,22 @@ pub async fn run(
     Ok(figures)
 }
 
+/// Whether the transaction that the plan's SQL ran in is still the one that was begun for it.
+async fn is_still_open(ledger: &Ledger, session: &mut dyn Session, begun_as: &str) -> Result<bool> {
+    let Some(probe) = session.dialect().still_open() else {
+        return Ok(ledger.current_transaction(session).await? == begun_as);
+    };
+    match session.script(probe).await {
+        Err(error) if error.class == Class::Retry => Err(error),
+        answer => Ok(answer.is_ok()),
+    }
+}
+
 /// The plan's SQL says COMMIT or ROLLBACK. PostgreSQL would then say yes to another COMMIT.
 fn ended_early() -> Error {
     Error::stop("it ended the transaction that it runs in together with its ledger entry").hint(
         "Take COMMIT and ROLLBACK out of it, or say transaction = false. Look at the target \
-         first: what stood before a COMMIT is there.",
+         first: what stands before a COMMIT there has been done.",
     )
 }
 

@@ -58,6 +58,9 @@ const UNDO_POINTS: &[&str] = &[
 fn killed(pair: &Pair, arguments: &[&str], point: &str) -> bool {
     let mut command = pair.world.command(arguments);
     let output = command.env("TABLELIFT_FAIL_POINT", point).output().unwrap();
+    if let Some(code) = output.status.code() {
+        eprintln!("no kill at {point}, exit {code}: {}", String::from_utf8_lossy(&output.stderr));
+    }
     output.status.code().is_none()
 }
 

@@ -37,6 +37,13 @@ const WAYS: &[(&str, &str, &str, &str, i32)] = &[
         "[[step]]\nname = \"x\"\nsql = \"INSERT INTO t (id) VALUES (77); ROLLBACK\"\n",
         1,
     ),
+    (
+        "transaction is committed by the plan's own SQL",
+        "",
+        "",
+        "[[step]]\nname = \"x\"\nsql = \"INSERT INTO t (id) VALUES (78); COMMIT\"\n",
+        1,
+    ),
     ("rows come short", "", "expect = { source = 31 }\n", "", 3),
     ("target ends short", "", "expect = { after = 31 }\n", "", 3),
     ("target is not empty", "", "expect = { before = 1 }\n", "", 3),
@@ -86,6 +93,7 @@ fn p02_each_way_to_fail_has_its_exit_code() {
             if *code == 1 {
                 // It stays so until something is done about it.
                 two.world.run(&["run", "p.toml"]).code(1);
+                assert_ne!(two.one("SELECT count(*) FROM t WHERE id = 78"), "2", "{}", said(&ran));
             }
         }
     }
