@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mapping::{Rule, each_rule};
 
-use super::resolve::{self, Problem};
+use super::links::{Problem, link};
 use super::{CopySource, OnConflict, Plan, Step, StepKind, steps};
 
 /// What the catalogs said when the run began; kept in the ledger, so that a table that comes
@@ -31,15 +31,22 @@ pub struct Later {
     pub after: String,
 }
 
-impl Plan {
-    /// The plan can't run as it is written: see [`Plan::expanded`].
-    pub fn needs_expansion(&self) -> bool {
-        self.steps.iter().any(|step| match &step.kind {
+impl Step {
+    /// It stands for others: only the catalogs say for which.
+    pub(super) fn needs_expansion(&self) -> bool {
+        match &self.kind {
             StepKind::Copy(copy) => {
                 matches!(copy.from, CopySource::Tables { .. }) || !copy.later.is_empty()
             }
             _ => false,
-        })
+        }
+    }
+}
+
+impl Plan {
+    /// The plan can't run as it is written: see [`Plan::expanded`].
+    pub fn needs_expansion(&self) -> bool {
+        self.steps.iter().any(Step::needs_expansion)
     }
 
     /// The plan with one step for each table of its patterns, and with its second passes.
@@ -63,7 +70,7 @@ impl Plan {
                 return Err((step.line, message, None));
             }
         }
-        match resolve::link(&mut self.steps).into_iter().next() {
+        match link(&mut self.steps).into_iter().next() {
             Some(problem) => Err(problem),
             None => Ok(self),
         }

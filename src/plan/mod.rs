@@ -4,6 +4,7 @@
 pub mod diagnostic;
 pub mod expand;
 pub mod files;
+mod links;
 mod reader;
 pub mod resolve;
 mod rules;

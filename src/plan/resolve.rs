@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Findings, Lines, Severity, Span, nearest};
+use super::diagnostic::{Diagnostic, Findings, Lines, Severity, Span};
+use super::links::link;
 use super::reader::{Node, Reader, span, string};
-use super::{
-    Consistency, CopySource, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables, tune,
-};
-use crate::mapping::{JsonShape, Rule, each_rule};
+use super::{Consistency, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables, tune};
 
 /// A plan file larger than this is a mistake.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -305,13 +303,7 @@ impl Resolver<'_> {
 
     /// What [`link`] finds; a plan with patterns is linked when it is known what they mean.
     fn references(&self, all: &mut [Step]) {
-        let waits = all.iter().any(|step| match &step.kind {
-            StepKind::Copy(copy) => {
-                matches!(copy.from, CopySource::Tables { .. }) || !copy.later.is_empty()
-            }
-            _ => false,
-        });
-        if waits {
+        if all.iter().any(Step::needs_expansion) {
             return;
         }
         for (line, message, help) in link(all) {
@@ -363,120 +355,6 @@ impl Resolver<'_> {
                 );
             }
         }
-    }
-}
-
-/// A line of the plan, what is wrong there, and what to do.
-pub type Problem = (usize, String, Option<String>);
-
-/// Makes each `moved` name an earlier step: it may say the step's name, or its target table.
-pub(super) fn link(all: &mut [Step]) -> Vec<Problem> {
-    let movers: Vec<(String, Option<String>)> = all
-        .iter()
-        .map(|step| {
-            let table = match &step.kind {
-                StepKind::Copy(copy) if copy.only_with.is_empty() => Some(copy.into.clone()),
-                _ => None,
-            };
-            (step.name.clone(), table)
-        })
-        .collect();
-    let files: Vec<(String, String)> = all
-        .iter()
-        .filter_map(|step| match &step.kind {
-            StepKind::Seed(seed) if seed.is_copy => Some((step.name.clone(), seed.into.clone())),
-            _ => None,
-        })
-        .collect();
-    let mut problems = Vec::new();
-    for at in 0..all.len() {
-        let line = all[at].line;
-        let earlier = &movers[..at];
-        visit_moved(&mut all[at].kind, &mut |step, waits| {
-            let earlier = if waits { movers.as_slice() } else { earlier };
-            let by_name = earlier.iter().find(|(name, table)| name == step && table.is_some());
-            let by_table: Vec<&String> = earlier
-                .iter()
-                .filter(|(_, table)| table.as_deref() == Some(step.as_str()))
-                .map(|(name, _)| name)
-                .collect();
-            match (by_name, by_table.as_slice()) {
-                (Some(_), _) => {}
-                (None, [one]) => step.clone_from(one),
-                (None, []) if files.iter().any(|(name, into)| name == step || into == step) => {
-                    problems.push((
-                        line,
-                        format!("`moved` needs the source's keys, and `{step}` reads files"),
-                        Some("find the row with a `lookup` in its target table".to_owned()),
-                    ));
-                }
-                (None, []) => problems.push((
-                    line,
-                    format!("`moved` names no earlier copy step: `{step}`"),
-                    nearest(step, earlier.iter().map(|(name, _)| name.as_str())),
-                )),
-                (None, several) => {
-                    let list: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
-                    problems.push((
-                        line,
-                        format!("several steps copy into `{step}`"),
-                        Some(format!("name one of the steps: {}", list.join(", "))),
-                    ));
-                }
-            }
-        });
-    }
-    problems
-}
-
-/// Calls `visit` with each name that a `moved` says, and whether its column waits for a second
-/// pass.
-fn visit_moved(kind: &mut StepKind, visit: &mut dyn FnMut(&mut String, bool)) {
-    let mut waiting = Vec::new();
-    let columns = match kind {
-        StepKind::Copy(copy) => {
-            waiting.clone_from(&copy.later);
-            copy.columns.as_mut()
-        }
-        StepKind::Seed(seed) => seed.columns.as_mut(),
-        StepKind::Update(update) => Some(&mut update.set),
-        StepKind::Sql(_) => None,
-    };
-    for (column, rule) in columns.into_iter().flat_map(|mapping| &mut mapping.columns) {
-        let waits = waiting.contains(column);
-        let mut has_moved = false;
-        each_rule(rule, &mut |rule| has_moved |= matches!(rule, Rule::Moved { .. }));
-        if has_moved {
-            visit_rule(rule, &mut |step| visit(step, waits));
-        }
-    }
-}
-
-fn visit_rule(rule: &mut Rule, visit: &mut dyn FnMut(&mut String)) {
-    match rule {
-        Rule::Moved { step, from } => {
-            visit(step);
-            visit_rule(from, visit);
-        }
-        Rule::First(rules) | Rule::Array(rules) | Rule::Uuid(rules) => {
-            rules.iter_mut().for_each(|rule| visit_rule(rule, visit));
-        }
-        Rule::Map { from, .. }
-        | Rule::Cast { from, .. }
-        | Rule::Replace { from, .. }
-        | Rule::NullIf { from, .. } => visit_rule(from, visit),
-        Rule::Json { shape, .. } => match shape {
-            JsonShape::Rest { with, .. } | JsonShape::Columns { with, .. } => {
-                with.iter_mut().for_each(|(_, rule)| visit_rule(rule, visit));
-            }
-            JsonShape::Object(entries) => {
-                entries.iter_mut().for_each(|(_, rule)| visit_rule(rule, visit));
-            }
-        },
-        Rule::Lookup(lookup) => {
-            lookup.matches.iter_mut().for_each(|(_, rule)| visit_rule(rule, visit));
-        }
-        _ => {}
     }
 }
 

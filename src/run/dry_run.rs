@@ -2,22 +2,18 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use super::preflight::{self, Databases};
 use super::{Level, Preview, Runner};
 use crate::db::Access;
-use crate::engine::Shared;
 use crate::engine::choose::Choice;
 use crate::engine::read_ahead::sample_select;
 use crate::engine::route::pushdown::Pushdown;
 use crate::engine::route::sample::sample;
 use crate::error::Result;
-use crate::event::Emitter;
 use crate::key::KeyRange;
 use crate::plan::{Plan, Step, StepKind};
 use crate::steps::bind::Bound;
-use crate::throttle::Throttle;
 
 /// Rows shown for each step.
 const SAMPLE_ROWS: usize = 3;
@@ -86,22 +82,7 @@ async fn fill(
     let access = if is_update { Access::Look } else { Access::Read };
     let mut reader = reads.session(access, &label).await?;
     let mut writer = target.session(Access::Look, &label).await?;
-    let shared = Shared {
-        job: bound.job,
-        choice: bound.choice,
-        source: Arc::clone(reads),
-        moved_flavor: source.flavor(),
-        target: Arc::clone(target),
-        files: bound.files,
-        ledger: super::start::ledger(runner, target),
-        throttle: Arc::new(Throttle::new(&runner.plan.throttle)),
-        emitter: Emitter::new(&runner.plan.name, "", Arc::clone(&runner.settings.listener)),
-        snapshot: None,
-        stop: runner.settings.stop.clone(),
-        rejects: AtomicU64::new(0),
-        room: crate::engine::read_ahead::Room::of(1),
-        readers: std::sync::Mutex::default(),
-    };
+    let shared = super::look::shared(runner, step, bound, source, target);
     match &shared.choice {
         Choice::Pushdown(list) => {
             let range = KeyRange::default();

@@ -6,6 +6,7 @@ mod expand;
 mod finish;
 pub mod init;
 mod join;
+mod look;
 mod order;
 pub mod preflight;
 mod rollback;

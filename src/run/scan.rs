@@ -1,23 +1,18 @@
 //! `check --scan`: every row of every step through its rules, before anything is written.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::preflight::{self, Databases};
-use super::{Finding, Level, Runner, start, status};
+use super::{Finding, Level, Runner, look, status};
 use crate::db::{Access, Database};
+use crate::engine::choose::Choice;
 use crate::engine::chunker::cut;
-use crate::engine::read_ahead::Room;
 use crate::engine::scan::{Scanned, scan};
-use crate::engine::{self, Shared};
 use crate::error::Result;
-use crate::event::Emitter;
-use crate::key::{Key, KeyRange};
 use crate::ledger::chunks::ChunkKind;
 use crate::plan::{Plan, Step, StepKind};
 use crate::steps::bind::Bound;
-use crate::throttle::Throttle;
 
 /// What `check` finds, and for each step that can be bound, what its rows say.
 pub async fn look(runner: &Runner) -> Result<Vec<Finding>> {
@@ -105,10 +100,7 @@ async fn scan_step(
     let label = format!("{}/scan", runner.plan.name);
     let mut writer = target.session(Access::Look, &label).await?;
     let chunks = match &bound.files {
-        Some(files) => {
-            let upto = Key::int(i64::try_from(files.count()).unwrap_or(i64::MAX));
-            vec![(ChunkKind::Range, KeyRange { after: None, upto: Some(upto) })]
-        }
+        Some(files) => vec![(ChunkKind::Range, files.range())],
         None => {
             let access = if is_update { Access::Look } else { Access::Read };
             let mut reader = reads.session(access, &label).await?;
@@ -116,21 +108,8 @@ async fn scan_step(
             cut(reader.as_mut(), &bound.job.source, 1, rows, false).await?.chunks
         }
     };
-    let shared = Arc::new(Shared {
-        job: bound.job,
-        choice: engine::choose::Choice::Decode("nothing is written".to_owned()),
-        source: Arc::clone(reads),
-        moved_flavor: source.flavor(),
-        target: Arc::clone(target),
-        files: bound.files,
-        ledger: start::ledger(runner, target),
-        throttle: Arc::new(Throttle::new(&runner.plan.throttle)),
-        emitter: Emitter::new(&runner.plan.name, "", Arc::clone(&runner.settings.listener)),
-        snapshot: None,
-        stop: runner.settings.stop.clone(),
-        rejects: AtomicU64::new(0),
-        room: Room::of(1),
-        readers: Mutex::default(),
-    });
+    let decode = Choice::Decode("nothing is written".to_owned());
+    let bound = Bound { choice: decode, ..bound };
+    let shared = Arc::new(look::shared(runner, step, bound, source, target));
     scan(&shared, &chunks, writer.as_mut()).await
 }

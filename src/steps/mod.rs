@@ -4,6 +4,7 @@
 pub mod bind;
 mod keys;
 pub mod rows;
+mod rules;
 pub mod seed;
 mod shape;
 pub mod sql;

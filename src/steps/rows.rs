@@ -12,10 +12,9 @@ use crate::engine::{self, Shared};
 use crate::error::{Error, Result};
 use crate::event::{StepFigures, What};
 use crate::job::{Marks, SourceRows};
-use crate::key::{Key, KeyRange};
 use crate::ledger::chunks::ChunkKind;
 use crate::ledger::history::StepRecord;
-use crate::plan::{Expect, NewColumns, Step, StepKind, Triggers};
+use crate::plan::{Expect, NewColumns, Step, StepKind};
 use crate::sql::Flavor;
 
 /// Runs the step to its end; its figures.
@@ -84,16 +83,14 @@ impl<'a> RowStep<'a> {
             began: began.clone(),
         };
         let bound = bind::step(&context.plan, step, &mut ends).await.map_err(first)?;
-        if step.options.triggers == Triggers::Fire {
-            for trigger in target.triggers(&bound.job.target).await? {
-                context.emitter.emit(What::Warning {
-                    step: Some(step.name.clone()),
-                    message: format!(
-                        "the trigger or rule `{trigger}` on {} fires for every row written",
-                        bound.job.target.name
-                    ),
-                });
-            }
+        for trigger in &bound.fires {
+            context.emitter.emit(What::Warning {
+                step: Some(step.name.clone()),
+                message: format!(
+                    "the trigger or rule `{trigger}` on {} fires for every row written",
+                    bound.job.target.name
+                ),
+            });
         }
         let asked = context.workers.unwrap_or(step.options.workers);
         // SQLite has one writer, and files are one list.
@@ -168,12 +165,9 @@ impl<'a> RowStep<'a> {
     async fn cut(&mut self) -> Result<Cut> {
         let bound = self.bound.as_ref().ok_or_else(|| Error::stop("the step is running"))?;
         if let Some(files) = &bound.files {
-            let rows = files.count();
-            let upto = i64::try_from(rows).unwrap_or(i64::MAX);
-            let range = KeyRange { after: None, upto: Some(Key::int(upto)) };
             return Ok(Cut {
-                size: Size { rows, exact: true },
-                chunks: vec![(ChunkKind::Range, range)],
+                size: Size { rows: files.count(), exact: true },
+                chunks: vec![(ChunkKind::Range, files.range())],
             });
         }
         let is_update = matches!(self.step.kind, StepKind::Update(_));

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use self::open::Stamp;
 use crate::error::{Error, Kind, Result};
+use crate::key::{Key, KeyRange};
 use crate::mapping::{BoundMapping, Constant, InputSource};
 use crate::plan::FileSource;
 use crate::plan::files::{ENDINGS, Ending, FileMark};
@@ -126,6 +127,12 @@ impl Listing {
                 From::File { path, stamp, .. } => now == path && stamp.holds(path).is_ok(),
                 From::Plan(_) => false,
             })
+    }
+
+    /// The numbers of all rows, which are their keys.
+    pub fn range(&self) -> KeyRange {
+        let upto = i64::try_from(self.count()).unwrap_or(i64::MAX);
+        KeyRange { after: None, upto: Some(Key::int(upto)) }
     }
 
     /// Names of all columns, in the order of their first appearance.

@@ -6,6 +6,7 @@ mod catalog;
 mod error;
 mod rows;
 mod session;
+mod statement;
 mod survey;
 mod watch;
 mod write;

@@ -12,6 +12,7 @@ use sqlx::{
     AssertSqlSafe, Column as _, ColumnOrigin, Executor as _, SqlSafeStr as _, Type, TypeInfo as _,
 };
 
+use super::statement::bound;
 use super::watch::Watch;
 use super::{catalog, error, rows, survey, write};
 use crate::db::{
@@ -21,7 +22,7 @@ use crate::error::{Class, Error, Result};
 use crate::mapping::BoundLookup;
 use crate::sql::mysql::MYSQL;
 use crate::sql::survey::{Details, TableKind};
-use crate::sql::{Bind, Column, Dialect, Kind, Statement, Table, TableName};
+use crate::sql::{Column, Dialect, Kind, Statement, Table, TableName};
 use crate::value::{Row, Value};
 
 /// What a value may not be changed into, in silence or at all.
@@ -202,54 +203,6 @@ fn same_setting(wanted: &str, seen: &str) -> bool {
         _ => return words(wanted) == words(seen),
     };
     wanted.parse::<f64>() == Ok(seen)
-}
-
-/// The statement with its values. `$n` becomes the driver's `?`, and a value that is named twice
-/// is sent twice; what stands between quotes is left alone.
-fn bound(statement: &Statement) -> Query<'static, MySql, MySqlArguments> {
-    let (text, order) = placeholders(&statement.text);
-    let mut query = sqlx::query(AssertSqlSafe(text));
-    for bind in order.iter().filter_map(|at| statement.binds.get(*at)) {
-        query = match bind.clone() {
-            Bind::Int(value) => query.bind(value),
-            Bind::Text(value) => query.bind(value),
-            Bind::Bytes(value) => query.bind(value),
-            Bind::Float(value) => query.bind(value),
-            Bind::TextList(list) => query.bind(serde_json::to_string(&list).unwrap_or_default()),
-        };
-    }
-    query
-}
-
-fn placeholders(text: &str) -> (String, Vec<usize>) {
-    let mut out = String::with_capacity(text.len());
-    let mut order = Vec::new();
-    let mut letters = text.chars().peekable();
-    let mut quote = None;
-    while let Some(letter) = letters.next() {
-        match (quote, letter) {
-            (None, '\'' | '"' | '`') => quote = Some(letter),
-            (Some(open), letter) if letter == open => quote = None,
-            (Some('\'' | '"'), '\\') => {
-                out.push(letter);
-                out.extend(letters.next());
-                continue;
-            }
-            (None, '$') if letters.peek().is_some_and(char::is_ascii_digit) => {
-                let mut number = 0_usize;
-                while let Some(digit) = letters.peek().and_then(|digit| digit.to_digit(10)) {
-                    number = number * 10 + digit as usize;
-                    letters.next();
-                }
-                order.push(number.wrapping_sub(1));
-                out.push('?');
-                continue;
-            }
-            _ => {}
-        }
-        out.push(letter);
-    }
-    (out, order)
 }
 
 #[async_trait]
@@ -451,13 +404,6 @@ impl Session for MySession {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn placeholders_are_numbered_outside_of_quotes_only() {
-        let (text, order) = placeholders("a = $2 AND b = '$1 \\'$1' AND `$1` = $10 AND c = $2");
-        assert_eq!(text, "a = ? AND b = '$1 \\'$1' AND `$1` = ? AND c = ?");
-        assert_eq!(order, [1, 9, 1]);
-    }
 
     #[test]
     fn releases_and_settings() {

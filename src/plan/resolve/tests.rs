@@ -1,5 +1,5 @@
 use super::*;
-use crate::mapping::Constant;
+use crate::mapping::{Constant, Rule};
 use crate::plan::Tune;
 
 fn load(text: &str) -> Result<Loaded, PlanError> {
