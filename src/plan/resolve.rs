@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostic, Findings, Lines, Severity, Span, nearest};
 use super::reader::{Node, Reader, span, string};
 use super::{
-    Consistency, CopySource, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables, tune,
+    Consistency, CopySource, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables, throttle,
+    tune,
 };
 use crate::mapping::{JsonShape, Rule, each_rule};
 
@@ -119,9 +120,11 @@ impl Resolver<'_> {
                 }
                 None => steps::built_in(),
             };
-        let throttle = reader
-            .take("throttle")
-            .map_or_else(ThrottleSpec::default, |node| tables::throttle(node, self.findings));
+        let throttle_node = reader.take("throttle");
+        let expand = |text: &str, place: Span| self.expand(text, place, &vars);
+        let throttle = throttle_node.map_or_else(ThrottleSpec::default, |node| {
+            throttle::throttle(node, &expand, self.findings)
+        });
         let protect =
             self.many(reader.take("protect"), |inner| tables::protect(inner, &self.lines));
         let checks = self.many(reader.take("check"), |inner| tables::check(inner, &self.lines));
@@ -133,6 +136,9 @@ impl Resolver<'_> {
             false => source,
         };
         reader.finish();
+        if let (Some(node), Some(source), Some(target)) = (throttle_node, &source, &target) {
+            throttle::fits(&throttle, source, target, span(node), self.findings);
+        }
         self.references(&mut all);
         self.unique("check", checks.iter().map(|check| (check.name.as_str(), check.line)));
         self.unique("protected table", protect.iter().map(|one| (one.table.as_str(), one.line)));

@@ -87,6 +87,7 @@ async fn fill(
     let mut reader = reads.session(access, &label).await?;
     let mut writer = target.session(Access::Look, &label).await?;
     let shared = Shared {
+        size: crate::engine::limit::Size::new(&bound.job.options),
         job: bound.job,
         choice: bound.choice,
         source: Arc::clone(reads),

@@ -115,6 +115,7 @@ async fn scan_step(
         }
     };
     let shared = Arc::new(Shared {
+        size: crate::engine::limit::Size::new(&bound.job.options),
         job: bound.job,
         choice: engine::choose::Choice::Decode("nothing is written".to_owned()),
         source: Arc::clone(reads),

@@ -7,6 +7,7 @@ pub mod rollback;
 pub mod run;
 pub mod status;
 pub mod texts;
+pub mod throttle;
 pub mod verify;
 
 use tablelift::run::Outcome;

@@ -96,8 +96,8 @@ impl Encoder {
     }
 
     fn batch_is_full(&self) -> bool {
-        self.batch_rows >= u64::from(self.shared.job.options.batch_rows)
-            || self.batch_bytes >= self.shared.room.batch()
+        self.batch_rows >= self.shared.size.rows()
+            || self.batch_bytes >= self.shared.room.batch().min(self.shared.size.bytes())
     }
 }
 

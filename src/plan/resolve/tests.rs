@@ -57,10 +57,6 @@ fn what_comes_later_is_not_unknown() {
         let found = errors(&format!("{HEAD}[[step]]\nname = \"s\"\n{step}\n"));
         assert!(found[0].1.contains("not supported yet"), "{found:?}");
     }
-    let found = errors(&format!(
-        "{HEAD}[throttle.back_off_when]\nbatch_p95 = \"2s\"\n[[step]]\nname = \"s\"\nsql = \"x\"\n"
-    ));
-    assert!(found[0].1.contains("not supported yet"), "{found:?}");
     let other = HEAD.replace("sqlite:a.db", "oracle://u:secret@h/d");
     let found = errors(&format!("{other}[[step]]\nname = \"s\"\nsql = \"x\"\n"));
     assert!(found[0].1.contains("unknown scheme"), "{found:?}");

@@ -1,0 +1,120 @@
+//! The task of a process that keeps its throttle in step with the others: reads what people ask
+//! for, says how it goes, and takes its part of the budget.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::db::{Access, Session};
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::steps::StepContext;
+use crate::throttle::{Ends, Orders, Report, Throttle};
+
+/// Between two looks at what people ask for.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Looks between two reports of this process, where nothing has changed.
+const REPORT_EACH: u32 = 2;
+
+/// Keeps the throttle steered until it is dropped.
+pub struct Steering {
+    _tasks: JoinSet<()>,
+}
+
+impl Steering {
+    /// Begins; comes back when the first wishes are read and the others know of this process.
+    pub async fn begin(context: &StepContext) -> Steering {
+        let ends = Ends {
+            source: Arc::clone(&context.source),
+            target: Arc::clone(&context.target),
+            dir: context.plan.dir.clone(),
+            label: format!("{}/throttle", context.plan.name),
+        };
+        let mut tasks = context.throttle.watch(&ends);
+        let mut steerer = Steerer {
+            throttle: Arc::clone(&context.throttle),
+            ledger: context.ledger.clone(),
+            ends,
+            session: None,
+            looks: 0,
+            last: None,
+        };
+        let others = steerer.look().await.unwrap_or(0);
+        if others > 0 && steerer.throttle.is_limited() {
+            // Until they have seen that there is one more, they use all of the budget.
+            tokio::time::sleep(LOOK * 2).await;
+        }
+        tasks.spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                if steerer.look().await.is_err() {
+                    // The orders of before hold until the ledger answers again.
+                    steerer.session = None;
+                }
+            }
+        });
+        Steering { _tasks: tasks }
+    }
+}
+
+struct Steerer {
+    throttle: Arc<Throttle>,
+    ledger: Ledger,
+    ends: Ends,
+    session: Option<Box<dyn Session>>,
+    looks: u32,
+    last: Option<Report>,
+}
+
+impl Steerer {
+    /// One look; how many others are at work.
+    async fn look(&mut self) -> Result<u32> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => {
+                let mut session = self.ends.target.session(Access::Write, &self.ends.label).await?;
+                if !self.ledger.can_be_steered(session.as_mut()).await? {
+                    // A ledger of an earlier version, and nobody has steered yet.
+                    return Ok(0);
+                }
+                session
+            }
+        };
+        let others = self.exchange(session.as_mut()).await?;
+        self.session = Some(session);
+        Ok(others)
+    }
+
+    async fn exchange(&mut self, session: &mut dyn Session) -> Result<u32> {
+        let wishes = self.ledger.wishes(session).await?;
+        let mut report = self.throttle.report();
+        // It is about to begin.
+        report.at_work |= self.looks == 0;
+        let is_news = self.last.as_ref().is_none_or(|last| last.at_work != report.at_work)
+            || self
+                .last
+                .as_ref()
+                .is_some_and(|last| last.reason.is_some() != report.reason.is_some());
+        let is_due = self.looks.is_multiple_of(REPORT_EACH);
+        let counts = self.throttle.is_limited() || !report.signals.is_empty() || wishes.paused;
+        if is_news || (is_due && counts) {
+            let signals = serde_json::to_string(&report.signals).unwrap_or_default();
+            self.ledger.say(session, report.at_work, report.reason.as_deref(), &signals).await?;
+            self.last = Some(report);
+        }
+        self.looks = self.looks.wrapping_add(1);
+        let said = self.ledger.said(session).await?;
+        let is_other = |runner: &str| runner != self.ledger.runner;
+        let others = said.iter().filter(|said| said.at_work && is_other(&said.runner)).count();
+        let others = u32::try_from(others).unwrap_or(u32::MAX - 1);
+        self.throttle.steer(Orders {
+            paused: wishes.paused,
+            rows_per_second: wishes.rows_per_second,
+            batch_rows: wishes.batch_rows,
+            processes: others + 1,
+        });
+        Ok(others)
+    }
+}
