@@ -32,7 +32,7 @@ impl Steering {
             dir: context.plan.dir.clone(),
             label: format!("{}/throttle", context.plan.name),
         };
-        let mut tasks = context.throttle.watch(&ends);
+        let mut tasks = context.throttle.watch(&ends).await;
         let mut steerer = Steerer {
             throttle: Arc::clone(&context.throttle),
             ledger: context.ledger.clone(),

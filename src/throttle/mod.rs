@@ -62,8 +62,9 @@ impl Throttle {
         Throttle { spec: spec.clone(), state, slots: OnceLock::new() }
     }
 
-    /// Begins to watch the signals; ends when the answer is dropped.
-    pub fn watch(self: &Arc<Self>, ends: &Ends) -> JoinSet<()> {
+    /// Begins to watch the signals, and comes back when each was looked at once; the watch ends
+    /// when the answer is dropped.
+    pub async fn watch(self: &Arc<Self>, ends: &Ends) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let specs = self.spec.signals.iter().cloned();
         let slots =
@@ -71,8 +72,13 @@ impl Throttle {
         if slots.is_empty() {
             return tasks;
         }
-        for slot in slots.iter().filter(|slot| slot.spec.reads != Reads::BatchP95) {
+        let watched = |slot: &&Arc<Slot>| slot.spec.reads != Reads::BatchP95;
+        for slot in slots.iter().filter(watched) {
             tasks.spawn(signals::watch(Arc::clone(slot), ends.clone()));
+        }
+        // A look that fails is a look, and comes to its end.
+        while !slots.iter().filter(watched).all(|slot| slot.is_read()) {
+            tokio::time::sleep(NOTICE / 10).await;
         }
         self.look();
         let throttle = Arc::clone(self);

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// a look that fails and the pause before the next one.
 const FROZEN: Duration = Duration::from_secs(5);
 
+const NOT_READ: &str = "not read yet";
+
 /// One signal with its last reading.
 pub struct Slot {
     /// What it is.
@@ -30,7 +32,13 @@ pub struct Slot {
 impl Slot {
     /// A signal that nobody has read yet: over its limit until somebody has.
     pub fn new(spec: SignalSpec) -> Slot {
-        Slot { spec, last: Mutex::new((Instant::now(), Err("not read yet".to_owned()))) }
+        Slot { spec, last: Mutex::new((Instant::now(), Err(NOT_READ.to_owned()))) }
+    }
+
+    /// Somebody has looked, whatever was seen.
+    pub fn is_read(&self) -> bool {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        !matches!(&last.1, Err(why) if why == NOT_READ)
     }
 
     /// Writes a reading down.
