@@ -10,6 +10,24 @@ use crate::plan::Options;
 /// A batch whose time is limited begins with so many rows: what they cost is not known yet.
 const FIRST_TIMED: u64 = 500;
 
+/// A size that batches are read ahead in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BatchSize {
+    asked: Option<u32>,
+    /// Rows at most.
+    pub rows: u64,
+}
+
+impl BatchSize {
+    /// So different that what is read ahead is worth reading again: somebody asked for it, or it
+    /// is half or twice as much.
+    pub fn differs(self, before: BatchSize) -> bool {
+        self.asked != before.asked
+            || self.rows >= before.rows.saturating_mul(2)
+            || self.rows <= before.rows / 2
+    }
+}
+
 /// How large batches may be now, for all workers of a step in this process.
 pub struct Size {
     rows: u64,
@@ -45,12 +63,12 @@ impl Size {
         self.bytes.unwrap_or(u64::MAX)
     }
 
-    /// Takes the rows that somebody asked for, instead of the step's; rows at most.
-    pub fn ask(&self, rows: Option<u32>) -> u64 {
+    /// Takes the rows that somebody asked for, instead of the step's.
+    pub fn ask(&self, rows: Option<u32>) -> BatchSize {
         let most = rows.map_or(self.rows, |rows| u64::from(rows.max(1)));
         let now = most.min(self.timed.load(Ordering::Relaxed));
         self.now.store(now, Ordering::Relaxed);
-        now
+        BatchSize { asked: rows, rows: now }
     }
 
     /// A batch of `rows` took so long: the next ones follow.
@@ -170,7 +188,9 @@ mod tests {
         assert_eq!(size.fewer(Waiting { rows: 100, bytes: 1000 }), None);
         assert_eq!(size.fewer(Waiting { rows: 2, bytes: 90_000 }), Some(1));
         assert_eq!(size.fewer(Waiting { rows: 1, bytes: 90_000 }), None, "a row is never cut");
-        assert_eq!((size.ask(None), size.ask(Some(700)), size.rows()), (100, 700, 700));
+        let (first, then) = (size.ask(None), size.ask(Some(700)));
+        assert_eq!((first.rows, then.rows, size.rows()), (100, 700, 700));
+        assert!(then.differs(first) && !size.ask(Some(700)).differs(then));
         let mut limit = BatchLimit::new(100);
         limit.set_most(700);
         assert_eq!(limit.rows(), 700);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::choose::Choice;
-use super::limit::BatchLimit;
+use super::limit::{BatchLimit, BatchSize};
 use super::retry::{Retries, interrupted};
 use super::route::decode::Decode;
 use super::route::pushdown::Pushdown;
@@ -37,6 +37,8 @@ pub struct Worker {
     /// The step's own route, while another one takes a piece for it.
     pub(super) aside: Option<Box<dyn Route>>,
     limit: BatchLimit,
+    /// The size of the batches that the route reads ahead.
+    sized: BatchSize,
     /// The decode route stands in for the step's own until no more rows are refused.
     stands_in: bool,
     /// When the throttle let it go last.
@@ -75,6 +77,7 @@ impl Worker {
             aside: None,
             stands_in: false,
             worked: Worked::default(),
+            sized: BatchSize::default(),
             limit,
             retries,
             careful: 0,
@@ -109,6 +112,7 @@ impl Worker {
     async fn own_route(&mut self, chunk: &Chunk) -> Result<()> {
         self.stands_in = false;
         self.route = route(&self.shared, chunk);
+        self.sized = self.shared.size.ask(self.shared.throttle.batch_rows());
         self.route.seek(chunk).await
     }
 
@@ -134,7 +138,13 @@ impl Worker {
     async fn batch(&mut self, chunk: &mut Chunk) -> Result<Turn> {
         let shared = Arc::clone(&self.shared);
         let (ledger, step) = (&shared.ledger, shared.job.step.as_str());
-        self.limit.set_most(shared.size.ask(shared.throttle.batch_rows()));
+        let sized = shared.size.ask(shared.throttle.batch_rows());
+        if chunk.kind == ChunkKind::Range && sized.differs(self.sized) {
+            // What is read ahead was cut for other batches.
+            self.route.seek(chunk).await?;
+            self.sized = sized;
+        }
+        self.limit.set_most(sized.rows);
         let mut limit = self.limit.rows();
         let mut waiting = self.route.fetch(self.target.as_mut(), limit).await?;
         while let Some(fewer) = shared.size.fewer(waiting).filter(|_| self.route.single_rows()) {

@@ -33,21 +33,21 @@ fn it_waits_for_as_long_as_a_file_is_there() {
 fn it_waits_for_a_query_and_for_one_that_can_not_be_read() {
     for target in [Db::Postgres, Db::Mariadb] {
         let pair = Pair::new(900, Db::Sqlite, target);
-        pair.sql(&pair.target, "CREATE TABLE load (n integer); INSERT INTO load VALUES (5)");
-        let signal = "[[throttle.signal]]\nname = \"queue_length\"\nsql = \"SELECT max(n) FROM load\"\nlimit = 100";
+        pair.sql(&pair.target, "CREATE TABLE queue (n integer); INSERT INTO queue VALUES (5)");
+        let signal = "[[throttle.signal]]\nname = \"queue_length\"\nsql = \"SELECT max(n) FROM queue\"\nlimit = 100";
         write_plan(&pair, &format!("{SLOW}{signal}"));
         let run = spawn(&pair, &["run", "p.toml", "--json"]);
         wait_for_batches(&pair, 3);
-        pair.sql(&pair.target, "UPDATE load SET n = 150");
+        pair.sql(&pair.target, "UPDATE queue SET n = 150");
         waits_for(&pair, "queue-length 150 >= 100");
         stands_still(&pair, "over the limit");
-        pair.sql(&pair.target, "DROP TABLE load");
+        pair.sql(&pair.target, "DROP TABLE queue");
         waits_for(&pair, "queue-length unreadable >= 100 (");
         stands_still(&pair, "unreadable");
-        pair.sql(&pair.target, "CREATE TABLE load (n integer)");
+        pair.sql(&pair.target, "CREATE TABLE queue (n integer)");
         stands_still(&pair, "no number");
         let before = ledger_number(&pair, "count(*)", "batches");
-        pair.sql(&pair.target, "INSERT INTO load VALUES (0)");
+        pair.sql(&pair.target, "INSERT INTO queue VALUES (0)");
         wait_for_batches(&pair, u32::try_from(before).unwrap() + 1);
         let said = end(run).ok();
         assert!(said.events("batch_retried").is_empty(), "load is no error: {}", said.out);
