@@ -164,6 +164,8 @@ pub struct Status {
     pub finished_at: Option<String>,
     /// The last error.
     pub error: Option<String>,
+    /// Why its batches wait just now.
+    pub waits_for: Option<String>,
     /// Indexes that a step has dropped and nobody has built again yet.
     pub deferred: Vec<String>,
     /// Every step of the plan, in order.

@@ -2,7 +2,7 @@
 //! for, says how it goes, and takes its part of the budget.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -14,6 +14,9 @@ use crate::throttle::{Ends, Orders, Report, Throttle};
 
 /// Between two looks at what people ask for.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// A pause that lasted for so long stands in the ledger's history.
+const WORTH_REMEMBERING: Duration = Duration::from_secs(5);
 
 /// Looks between two reports of this process, where nothing has changed.
 const REPORT_EACH: u32 = 2;
@@ -40,6 +43,7 @@ impl Steering {
             session: None,
             looks: 0,
             last: None,
+            held: None,
         };
         let others = steerer.look().await.unwrap_or(0);
         if others > 0 && steerer.throttle.is_limited() {
@@ -66,6 +70,8 @@ struct Steerer {
     session: Option<Box<dyn Session>>,
     looks: u32,
     last: Option<Report>,
+    /// Since when batches are held back, why, and whether the ledger has it.
+    held: Option<(Instant, String, bool)>,
 }
 
 impl Steerer {
@@ -92,6 +98,7 @@ impl Steerer {
         let mut report = self.throttle.report();
         // It is about to begin.
         report.at_work |= self.looks == 0;
+        let report_hold = report.hold.clone();
         let is_news = self.last.as_ref().is_none_or(|last| last.at_work != report.at_work)
             || self
                 .last
@@ -104,6 +111,7 @@ impl Steerer {
             self.ledger.say(session, report.at_work, report.reason.as_deref(), &signals).await?;
             self.last = Some(report);
         }
+        self.remember(session, report_hold).await?;
         self.looks = self.looks.wrapping_add(1);
         let said = self.ledger.said(session).await?;
         let is_other = |runner: &str| runner != self.ledger.runner;
@@ -116,5 +124,32 @@ impl Steerer {
             processes: others + 1,
         });
         Ok(others)
+    }
+
+    /// Writes pauses into the ledger's history, when they have lasted for a while and when they
+    /// end, so that a person finds in the morning what held the run back at night.
+    async fn remember(&mut self, session: &mut dyn Session, hold: Option<String>) -> Result<()> {
+        match (&mut self.held, hold) {
+            (None, Some(reason)) => self.held = Some((Instant::now(), reason, false)),
+            (Some((since, _, written)), Some(reason)) => {
+                if !*written && since.elapsed() >= WORTH_REMEMBERING {
+                    *written = true;
+                    let body =
+                        serde_json::json!({ "process": self.ledger.runner, "reason": reason });
+                    self.ledger.log(session, "throttled", &body.to_string()).await?;
+                }
+            }
+            (Some((since, reason, written)), None) => {
+                if *written {
+                    let seconds = since.elapsed().as_secs_f64().round();
+                    let (process, first) = (self.ledger.runner, reason.as_str());
+                    let body = serde_json::json!({ "process": process, "reason": first, "seconds": seconds });
+                    self.ledger.log(session, "throttle_ended", &body.to_string()).await?;
+                }
+                self.held = None;
+            }
+            (None, None) => {}
+        }
+        Ok(())
     }
 }

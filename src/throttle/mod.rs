@@ -51,6 +51,8 @@ pub struct Report {
     pub at_work: bool,
     /// Why one of them waits just now.
     pub reason: Option<String>,
+    /// What holds every batch back, if something does.
+    pub hold: Option<String>,
     /// Every signal, in the one form, with what it says; `true`: over its limit.
     pub signals: Vec<(String, bool)>,
 }
@@ -133,6 +135,7 @@ impl Throttle {
         Report {
             at_work: state.at_work(),
             reason: state.waiting.as_ref().map(Reason::to_string),
+            hold: state.held().map(|reason| reason.to_string()),
             signals: slots
                 .iter()
                 .map(|slot| slot.reason())
@@ -225,10 +228,7 @@ impl Throttle {
             let reason = {
                 let mut state = self.state();
                 state.asked = Some(Instant::now());
-                match state.orders.paused {
-                    true => Some(Reason::on("pause")),
-                    false => state.hold.clone(),
-                }
+                state.held()
             };
             let Some(reason) = reason else { return self.go_on(wait) };
             self.wait_for(wait, reason);

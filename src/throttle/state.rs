@@ -139,6 +139,14 @@ impl State {
         p95(self.batches.iter().map(|(_, seconds)| *seconds).collect())
     }
 
+    /// What holds every batch back: people first, then the worst signal.
+    pub fn held(&self) -> Option<Reason> {
+        match self.orders.paused {
+            true => Some(Reason::on("pause")),
+            false => self.hold.clone(),
+        }
+    }
+
     /// Workers of this process want to write.
     pub fn at_work(&self) -> bool {
         self.asked.is_some_and(|at| at.elapsed() < AT_WORK)

@@ -32,7 +32,7 @@ fn it_waits_for_as_long_as_a_file_is_there() {
 #[test]
 fn it_waits_for_a_query_and_for_one_that_can_not_be_read() {
     for target in [Db::Postgres, Db::Mariadb] {
-        let pair = Pair::new(900, Db::Sqlite, target);
+        let pair = Pair::new(400, Db::Sqlite, target);
         pair.sql(&pair.target, "CREATE TABLE queue (n integer); INSERT INTO queue VALUES (5)");
         let signal = "[[throttle.signal]]\nname = \"queue_length\"\nsql = \"SELECT max(n) FROM queue\"\nlimit = 100";
         write_plan(&pair, &format!("{SLOW}{signal}"));
@@ -51,7 +51,7 @@ fn it_waits_for_a_query_and_for_one_that_can_not_be_read() {
         wait_for_batches(&pair, u32::try_from(before).unwrap() + 1);
         let said = end(run).ok();
         assert!(said.events("batch_retried").is_empty(), "load is no error: {}", said.out);
-        pair.holds(900, "a query");
+        pair.holds(400, "a query");
     }
 }
 

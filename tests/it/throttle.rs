@@ -96,6 +96,7 @@ fn batches_change_their_size_while_a_run_goes_on() {
             wait_for_batches(&pair, before);
             pair.world.run(&["throttle", "p.toml", "--batch-rows", asked]).ok();
         }
+        pair.world.run(&["throttle", "p.toml", "--rows-per-second", "9000"]).ok();
         end(run).ok();
         pair.holds(1200, "batches of many sizes");
         for size in [20, 7, 60] {

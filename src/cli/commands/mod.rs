@@ -23,6 +23,9 @@ fn summary(ui: &Ui, outcome: &Outcome, summary: &Summary, verb: &str) {
         ui.say("");
     }
     ui.say(&tables::counts(&outcome.tables));
+    for wait in summary.waits() {
+        ui.say(&format!("waited {wait}"));
+    }
     for slow in summary.slow() {
         ui.warn(&format!("the check {slow} is slower than its warn_over"));
     }
