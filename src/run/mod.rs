@@ -236,7 +236,9 @@ impl Runner {
     pub async fn check(&self) -> Result<Vec<Finding>> {
         let databases = preflight::Databases::open(&self.plan, self.settings.patience)?;
         let skip = status::done_steps(&self.plan, &databases).await?;
-        Ok(preflight::look(&self.plan, &databases, &skip).await?.findings)
+        let mut findings = preflight::look(&self.plan, &databases, &skip).await?.findings;
+        findings.extend(throttle::findings(&self.plan, &databases).await);
+        Ok(findings)
     }
 
     /// `tablelift check --scan`: the same, and every row goes through its rules.

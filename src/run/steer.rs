@@ -18,6 +18,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A pause that lasted for so long stands in the ledger's history.
 const WORTH_REMEMBERING: Duration = Duration::from_secs(5);
 
+/// Looks after which a process that asked for nothing has nothing to write.
+const BEGINS: u32 = 6;
+
 /// Looks between two reports of this process, where nothing has changed.
 const REPORT_EACH: u32 = 2;
 
@@ -29,18 +32,14 @@ pub struct Steering {
 impl Steering {
     /// Begins; comes back when the first wishes are read and the others know of this process.
     pub async fn begin(context: &StepContext) -> Steering {
-        let ends = Ends {
-            source: Arc::clone(&context.source),
-            target: Arc::clone(&context.target),
-            dir: context.plan.dir.clone(),
-            label: format!("{}/throttle", context.plan.name),
-        };
+        let ends = super::throttle::ends(&context.plan, &context.source, &context.target);
         let mut tasks = context.throttle.watch(&ends).await;
         let mut steerer = Steerer {
             throttle: Arc::clone(&context.throttle),
             ledger: context.ledger.clone(),
             ends,
             session: None,
+            steered: false,
             looks: 0,
             last: None,
             held: None,
@@ -68,6 +67,8 @@ struct Steerer {
     ledger: Ledger,
     ends: Ends,
     session: Option<Box<dyn Session>>,
+    /// The ledger has the tables.
+    steered: bool,
     looks: u32,
     last: Option<Report>,
     /// Since when batches are held back, why, and whether the ledger has it.
@@ -79,16 +80,14 @@ impl Steerer {
     async fn look(&mut self) -> Result<u32> {
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => {
-                let mut session = self.ends.target.session(Access::Write, &self.ends.label).await?;
-                if !self.ledger.can_be_steered(session.as_mut()).await? {
-                    // A ledger of an earlier version, and nobody has steered yet.
-                    return Ok(0);
-                }
-                session
-            }
+            None => self.ends.target.session(Access::Write, &self.ends.label).await?,
         };
-        let others = self.exchange(session.as_mut()).await?;
+        // A ledger of an earlier version has it once somebody has steered.
+        self.steered = self.steered || self.ledger.can_be_steered(session.as_mut()).await?;
+        let others = match self.steered {
+            true => self.exchange(session.as_mut()).await?,
+            false => 0,
+        };
         self.session = Some(session);
         Ok(others)
     }
@@ -97,7 +96,7 @@ impl Steerer {
         let wishes = self.ledger.wishes(session).await?;
         let mut report = self.throttle.report();
         // It is about to begin.
-        report.at_work |= self.looks == 0;
+        report.at_work |= self.looks < BEGINS;
         let report_hold = report.hold.clone();
         let is_news = self.last.as_ref().is_none_or(|last| last.at_work != report.at_work)
             || self

@@ -1,16 +1,19 @@
 //! `tablelift throttle`: what holds a run back, and what people ask of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::preflight::Databases;
-use super::start;
-use crate::db::Access;
+use super::{Finding, Level, start};
+use crate::db::{Access, Database};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::ledger::control::Change;
 use crate::plan::Plan;
+use crate::throttle::reason::Reason;
+use crate::throttle::{Ends, try_all};
 
 /// The rate is that of so many last seconds.
 const LATELY: u32 = 60;
@@ -122,4 +125,29 @@ pub async fn throttle(
 fn signals_of(json: &str) -> Vec<SignalStatus> {
     let all: Vec<(String, bool)> = serde_json::from_str(json).unwrap_or_default();
     all.into_iter().map(|(reading, over)| SignalStatus { reading, over }).collect()
+}
+
+/// What `check` says of the signals: one that can't be read would keep the run waiting.
+pub async fn findings(plan: &Plan, databases: &Databases) -> Vec<Finding> {
+    let ends = ends(plan, &databases.source, &databases.target);
+    let tried = try_all(&plan.throttle.signals, &ends).await;
+    let finding = |(reason, is_read): (Reason, bool)| Finding {
+        level: if is_read { Level::Ok } else { Level::Warning },
+        subject: "throttle".to_owned(),
+        message: reason.reading(),
+        help: (!is_read).then(|| "The run would wait until it can be read.".to_owned()),
+        line: None,
+        differs: false,
+    };
+    tried.into_iter().map(finding).collect()
+}
+
+/// What the signals are read from.
+pub fn ends(plan: &Plan, source: &Arc<Database>, target: &Arc<Database>) -> Ends {
+    Ends {
+        source: Arc::clone(source),
+        target: Arc::clone(target),
+        dir: plan.dir.clone(),
+        label: format!("{}/throttle", plan.name),
+    }
 }

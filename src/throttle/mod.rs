@@ -25,7 +25,7 @@ use self::signals::{LOOK, Slot};
 use self::state::State;
 use self::wait::Wait;
 
-pub use self::signals::Ends;
+pub use self::signals::{Ends, try_all};
 pub use self::state::Orders;
 
 /// How soon a wait notices that what it waits for has changed.
@@ -134,7 +134,7 @@ impl Throttle {
         let state = self.state();
         Report {
             at_work: state.at_work(),
-            reason: state.waiting.as_ref().map(Reason::to_string),
+            reason: state.waiting.as_ref().filter(|_| state.at_work()).map(Reason::to_string),
             hold: state.held().map(|reason| reason.to_string()),
             signals: slots
                 .iter()
@@ -244,5 +244,53 @@ impl Throttle {
     fn go_on(&self, wait: &mut Wait<'_>) {
         self.state().waiting = None;
         wait.done();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Listener};
+
+    struct Deaf;
+
+    impl Listener for Deaf {
+        fn event(&self, _: &Event) {}
+    }
+
+    /// Rows that four workers got in `time`, in batches of `batch`.
+    async fn rows(throttle: &Arc<Throttle>, batch: u64, time: Duration) -> u64 {
+        let mut workers = JoinSet::new();
+        let until = Instant::now() + time;
+        for _ in 0..4 {
+            let throttle = Arc::clone(throttle);
+            workers.spawn(async move {
+                let emitter = Emitter::new("p", "r", Arc::new(Deaf));
+                let (mut worked, mut rows) = (Worked::default(), 0);
+                while Instant::now() < until {
+                    let admit = throttle.admit(&mut worked, &emitter, "s", batch, 0);
+                    let left = until.saturating_duration_since(Instant::now());
+                    match tokio::time::timeout(left, admit).await {
+                        Ok(_) => rows += batch,
+                        Err(_) => break,
+                    }
+                }
+                rows
+            });
+        }
+        workers.join_all().await.into_iter().sum()
+    }
+
+    #[tokio::test]
+    async fn workers_share_a_rate_that_changes_at_once() {
+        let spec = ThrottleSpec { rows_per_second: Some(200_000), ..ThrottleSpec::default() };
+        let throttle = Arc::new(Throttle::new(&spec));
+        let got = rows(&throttle, 500, Duration::from_secs(1)).await;
+        assert!((170_000..=203_000).contains(&got), "{got}");
+        throttle.steer(Orders { processes: 2, rows_per_second: Some(4000), ..Orders::default() });
+        let got = rows(&throttle, 10, Duration::from_secs(1)).await;
+        assert!((1700..=2100).contains(&got), "{got}");
+        throttle.steer(Orders { paused: true, ..Orders::default() });
+        assert_eq!(rows(&throttle, 10, Duration::from_millis(300)).await, 0);
     }
 }

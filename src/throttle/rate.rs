@@ -41,7 +41,7 @@ impl Rate {
         let units = here / scale;
         let period = Duration::try_from_secs_f64(1.0 / units).ok()?;
         // A tenth of a second may go at once: enough for smooth batches, too little to feel.
-        let burst = NonZeroU32::new(((units / 10.0) as u32).max(1))?;
+        let burst = NonZeroU32::new(((units / 10.0) as u32).max(2))?;
         let limiter = RateLimiter::direct(Quota::with_period(period)?.allow_burst(burst));
         let _ = limiter.check_n(burst);
         Some(Rate { signal, unit, whole, here, limiter, burst: burst.get(), scale })
@@ -55,7 +55,8 @@ impl Rate {
     /// Waits for at most one slice of `left` units; what is left then. Nothing is taken when the
     /// future is dropped.
     pub async fn slice(&self, left: f64) -> f64 {
-        let slice = (left.ceil() as u32).clamp(1, self.burst);
+        // Half of what may gather: a worker that wakes late loses nothing of its rate.
+        let slice = (left.ceil() as u32).clamp(1, (self.burst / 2).max(1));
         let Some(some) = NonZeroU32::new(slice) else { return 0.0 };
         match self.limiter.until_n_ready(some).await {
             Ok(()) => left - f64::from(slice),

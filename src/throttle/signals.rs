@@ -91,25 +91,27 @@ pub struct Ends {
 
 /// Reads one signal for ever. What can't be read is written down as such, and tried again.
 pub async fn watch(slot: Arc<Slot>, ends: Ends) {
-    let mut probe =
-        Probe { slot: Arc::clone(&slot), ends, sessions: Vec::new(), lag: Lag::default() };
+    let mut probe = Probe::new(slot.spec.clone(), ends);
     loop {
-        let reading = match tokio::time::timeout(PATIENCE, probe.read()).await {
-            Ok(Ok(number)) => Ok(number),
-            Ok(Err(error)) => Err(error.message),
-            Err(_) => Err(format!("no answer within {}s", PATIENCE.as_secs())),
-        };
-        if reading.is_err() {
-            // One that was left in the middle of an answer can't be used again.
-            probe.sessions.clear();
-        }
-        slot.set(reading);
+        slot.set(probe.look().await);
         tokio::time::sleep(LOOK).await;
     }
 }
 
+/// Reads each signal once, and says of each how that went.
+pub async fn try_all(specs: &[SignalSpec], ends: &Ends) -> Vec<(Reason, bool)> {
+    let tries = specs.iter().filter(|spec| spec.reads != Reads::BatchP95).map(|spec| async {
+        let slot = Slot::new(spec.clone());
+        let reading = Probe::new(spec.clone(), ends.clone()).look().await;
+        let is_read = reading.is_ok();
+        slot.set(reading);
+        (slot.reason(), is_read)
+    });
+    futures::future::join_all(tries).await
+}
+
 struct Probe {
-    slot: Arc<Slot>,
+    spec: SignalSpec,
     ends: Ends,
     /// Its own connections: the end's, then those of the replicas.
     sessions: Vec<Box<dyn Session>>,
@@ -117,9 +119,27 @@ struct Probe {
 }
 
 impl Probe {
+    fn new(spec: SignalSpec, ends: Ends) -> Probe {
+        Probe { spec, ends, sessions: Vec::new(), lag: Lag::default() }
+    }
+
+    /// One look, with patience; the text of a failure is for people.
+    async fn look(&mut self) -> Result<f64, String> {
+        let reading = match tokio::time::timeout(PATIENCE, self.read()).await {
+            Ok(Ok(number)) => Ok(number),
+            Ok(Err(error)) => Err(error.message),
+            Err(_) => Err(format!("no answer within {}s", PATIENCE.as_secs())),
+        };
+        if reading.is_err() {
+            // One that was left in the middle of an answer can't be used again.
+            self.sessions.clear();
+        }
+        reading
+    }
+
     async fn read(&mut self) -> Result<f64> {
-        let slot = Arc::clone(&self.slot);
-        match &slot.spec.reads {
+        let reads = self.spec.reads.clone();
+        match &reads {
             Reads::File(path) => exists(self.ends.dir.join(path)).await,
             // The throttle itself knows it.
             Reads::BatchP95 => Ok(0.0),
@@ -133,8 +153,8 @@ impl Probe {
     async fn server(&mut self) -> Result<&mut dyn Session> {
         if self.sessions.is_empty() {
             let Ends { source, target, label, .. } = &self.ends;
-            let end = if self.slot.spec.source { source } else { target };
-            let access = if self.slot.spec.source { Access::Read } else { Access::Look };
+            let end = if self.spec.source { source } else { target };
+            let access = if self.spec.source { Access::Read } else { Access::Look };
             let mut session = end.session(access, label).await?;
             gauges::prepare(session.as_mut()).await?;
             self.sessions.push(session);

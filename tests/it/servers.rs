@@ -74,12 +74,19 @@ pub struct Server {
 }
 
 pub const POSTGRES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres");
-const MARIADB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mariadb");
+pub const MARIADB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mariadb");
 
 impl Server {
     /// Started by `wrap` (a command before the script's), which may be empty.
     pub fn start(script: &'static str, wrap: &[&str]) -> Server {
         Server::begin(script, wrap, "start", "--fast")
+    }
+
+    /// A MariaDB that replicas can follow, and one that does.
+    pub fn replicated() -> (Server, Server) {
+        let primary = Server::begin(MARIADB, &[], "primary", "--fast");
+        let replica = Server::begin(MARIADB, &[], "replica", &primary.home());
+        (primary, replica)
     }
 
     /// A streaming standby of `of`.

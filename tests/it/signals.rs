@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::{Db, World, psql};
+use crate::common::{Db, World, mariadb, psql};
 use crate::join::wait_for_batches;
 use crate::pair::{Pair, plan};
 use crate::servers::{POSTGRES, Server};
-use crate::throttle::{end, ledger_number, spawn, stands_still, waits_for, write_plan};
+use crate::throttle::{
+    end, ledger_number, spawn, stands_still, waits_for, waits_until, write_plan,
+};
 
 const SLOW: &str = "[defaults]\nbatch_rows = 20\n[throttle]\nrows_per_second = 400\n";
 
@@ -107,6 +109,8 @@ fn it_waits_for_locks_and_connections() {
                    source = { connections = \"100%\" }\noldest_transaction = \"1h\"\n\
                    archive_backlog = 1000\nslot_retention = \"10GB\"\nbatch_p95 = \"10s\"";
     write_plan(&pair, &format!("{SLOW}{signals}"));
+    let checked = pair.world.run(&["check", "p.toml"]).ok();
+    assert!(checked.out.contains("lock-waits 0, limit 1"), "{}", checked.out);
     let run = spawn(&pair, &["run", "p.toml"]);
     wait_for_batches(&pair, 3);
     let lock = "SET lock_timeout = '4s'; BEGIN; LOCK TABLE seeds; SELECT pg_sleep(2.5)";
@@ -187,6 +191,41 @@ fn it_waits_for_a_standby_that_falls_behind_and_for_one_that_is_gone() {
     world.run(&["run", "p.toml"]).ok();
     let rows = psql(&primary.url, "SELECT count(*), count(DISTINCT id) FROM t");
     assert_eq!(rows.trim(), "1600|1600");
+}
+
+#[test]
+fn it_waits_for_a_replica_of_mariadb() {
+    let (primary, replica) = Server::replicated();
+    let pair = Pair::new(600, Db::Sqlite, Db::Sqlite);
+    mariadb(
+        &primary.url,
+        "CREATE TABLE t (id integer PRIMARY KEY, name varchar(9), data text); \
+         CREATE TABLE marks (n integer)",
+    );
+    let options = format!(
+        "{SLOW}[throttle.back_off_when]\nreplica_lag = \"1s\"\nreplicas = [\"{}\"]",
+        replica.url
+    );
+    pair.world.write("p.toml", &plan(&pair.source, &primary.url, &options));
+    let batches = || -> u64 {
+        let count = "SELECT count(*) FROM tablelift_batches";
+        mariadb(&primary.url, count).trim().parse().unwrap()
+    };
+    let run = spawn(&pair, &["run", "p.toml"]);
+    waits_until("a batch", || {
+        let there = "SHOW TABLES LIKE 'tablelift_runs'";
+        !mariadb(&primary.url, there).trim().is_empty() && batches() >= 2
+    });
+    mariadb(&replica.url, "STOP SLAVE SQL_THREAD");
+    waits_for(&pair, "replica-lag unreadable >= 1s (the replica's SQL thread does not run)");
+    let before = batches();
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(batches(), before, "the replica stands still");
+    // It has the rows of some seconds to catch up with, and may show it.
+    mariadb(&replica.url, "START SLAVE SQL_THREAD");
+    end(run).ok();
+    let rows = mariadb(&primary.url, "SELECT count(*), count(DISTINCT id) FROM t");
+    assert_eq!(rows.trim(), "600\t600");
 }
 
 #[test]

@@ -35,6 +35,16 @@ pub fn stands_still(pair: &Pair, why: &str) {
     assert_eq!(ledger_number(pair, "count(*)", "batches"), before, "{why}");
 }
 
+/// Waits until something is so.
+#[track_caller]
+pub fn waits_until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{what} never came");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Waits until a process says that it waits for `reason`, as `tablelift throttle` shows it.
 #[track_caller]
 pub fn waits_for(pair: &Pair, reason: &str) {
