@@ -157,18 +157,18 @@ impl Throttle {
         let begun = Instant::now();
         let worked = last.since.map_or(Duration::ZERO, |since| since.elapsed());
         let mut wait = Wait::new(emitter, step);
-        self.rest(&mut wait, last.since.is_some(), worked).await;
         for (which, amount) in [(2, 1.0), (0, rows as f64), (1, bytes as f64)] {
             self.take(&mut wait, which, amount).await;
         }
+        // What was waited for a rate is rest already.
+        self.rest(&mut wait, begun, last.since.is_some(), worked).await;
         self.hold(&mut wait).await;
         last.since = Some(Instant::now());
         begun.elapsed()
     }
 
     /// The pause between batches, and the rest that is due after so much work.
-    async fn rest(&self, wait: &mut Wait<'_>, is_between: bool, worked: Duration) {
-        let begun = Instant::now();
+    async fn rest(&self, wait: &mut Wait<'_>, begun: Instant, is_between: bool, worked: Duration) {
         let pause = self.spec.pause_between_batches.filter(|_| is_between).unwrap_or_default();
         loop {
             let (due, reason) = {
