@@ -139,8 +139,9 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let (ledger, step) = (&shared.ledger, shared.job.step.as_str());
         let sized = shared.size.ask(shared.throttle.batch_rows());
-        if chunk.kind == ChunkKind::Range && sized.differs(self.sized) {
-            // What is read ahead was cut for other batches.
+        let rereads = chunk.kind == ChunkKind::Range && shared.files.is_none();
+        if rereads && sized.differs(self.sized) {
+            // What is read ahead was cut for other batches; files would be read from their start.
             self.route.seek(chunk).await?;
             self.sized = sized;
         }

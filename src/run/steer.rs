@@ -39,6 +39,7 @@ impl Steering {
             ledger: context.ledger.clone(),
             ends,
             session: None,
+            orders: Orders::default(),
             steered: false,
             looks: 0,
             last: None,
@@ -67,6 +68,7 @@ struct Steerer {
     ledger: Ledger,
     ends: Ends,
     session: Option<Box<dyn Session>>,
+    orders: Orders,
     /// The ledger has the tables.
     steered: bool,
     looks: u32,
@@ -94,35 +96,39 @@ impl Steerer {
 
     async fn exchange(&mut self, session: &mut dyn Session) -> Result<u32> {
         let wishes = self.ledger.wishes(session).await?;
-        let mut report = self.throttle.report();
-        // It is about to begin.
-        report.at_work |= self.looks < BEGINS;
-        let report_hold = report.hold.clone();
-        let is_news = self.last.as_ref().is_none_or(|last| last.at_work != report.at_work)
-            || self
-                .last
-                .as_ref()
-                .is_some_and(|last| last.reason.is_some() != report.reason.is_some());
-        let is_due = self.looks.is_multiple_of(REPORT_EACH);
-        let counts = self.throttle.is_limited() || !report.signals.is_empty() || wishes.paused;
-        if is_news || (is_due && counts) {
-            let signals = serde_json::to_string(&report.signals).unwrap_or_default();
-            self.ledger.say(session, report.at_work, report.reason.as_deref(), &signals).await?;
-            self.last = Some(report);
-        }
-        self.remember(session, report_hold).await?;
+        // At once: what comes next writes, and may have to wait for a batch.
+        self.orders.paused = wishes.paused;
+        self.orders.rows_per_second = wishes.rows_per_second;
+        self.orders.batch_rows = wishes.batch_rows;
+        self.throttle.steer(self.orders.clone());
+        self.say(session).await?;
         self.looks = self.looks.wrapping_add(1);
         let said = self.ledger.said(session).await?;
         let is_other = |runner: &str| runner != self.ledger.runner;
         let others = said.iter().filter(|said| said.at_work && is_other(&said.runner)).count();
         let others = u32::try_from(others).unwrap_or(u32::MAX - 1);
-        self.throttle.steer(Orders {
-            paused: wishes.paused,
-            rows_per_second: wishes.rows_per_second,
-            batch_rows: wishes.batch_rows,
-            processes: others + 1,
-        });
+        self.orders.processes = others + 1;
+        self.throttle.steer(self.orders.clone());
         Ok(others)
+    }
+
+    /// Tells the others how it goes, where that is news or they count on it.
+    async fn say(&mut self, session: &mut dyn Session) -> Result<()> {
+        let mut report = self.throttle.report();
+        // It is about to begin.
+        report.at_work |= self.looks < BEGINS;
+        let hold = report.hold.clone();
+        let is_news = self.last.as_ref().is_none_or(|last| {
+            last.at_work != report.at_work || last.reason.is_some() != report.reason.is_some()
+        });
+        let is_due = self.looks.is_multiple_of(REPORT_EACH);
+        let counts = self.throttle.is_limited() || !report.signals.is_empty() || self.orders.paused;
+        if is_news || (is_due && counts) {
+            let signals = serde_json::to_string(&report.signals).unwrap_or_default();
+            self.ledger.say(session, report.at_work, report.reason.as_deref(), &signals).await?;
+            self.last = Some(report);
+        }
+        self.remember(session, hold).await
     }
 
     /// Writes pauses into the ledger's history, when they have lasted for a while and when they

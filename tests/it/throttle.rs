@@ -242,3 +242,27 @@ fn outside_its_window_nothing_is_touched() {
     let wrong = pair.world.run(&["check", "p.toml", "--offline"]).code(2);
     assert!(wrong.err.contains("this is not a window"), "{}", wrong.err);
 }
+
+#[test]
+fn a_ledger_of_an_earlier_version_can_be_steered() {
+    for target in [Db::Postgres, Db::Mariadb] {
+        let pair = Pair::new(800, Db::Sqlite, target);
+        let options = "[defaults]\nbatch_rows = 20\n[throttle]\nrows_per_second = 300";
+        write_plan(&pair, options);
+        pair.world.run(&["run", "p.toml", "--stop-after", "300ms"]).code(5);
+        for table in ["control", "throttles"] {
+            pair.sql(&pair.target, &format!("DROP TABLE {}", pair.ledger(table)));
+        }
+        let before = ledger_number(&pair, "count(*)", "batches");
+        let run = spawn(&pair, &["run", "p.toml"]);
+        wait_for_batches(&pair, u32::try_from(before).unwrap() + 2);
+        let shown = pair.world.run(&["throttle", "p.toml"]).ok().out;
+        assert!(shown.contains("no process says that it is at work"), "{shown}");
+        pair.world.run(&["throttle", "p.toml", "--pause"]).ok();
+        waits_for(&pair, "pause on");
+        stands_still(&pair, "paused");
+        pair.world.run(&["throttle", "p.toml", "--reset", "--json"]).ok();
+        end(run).ok();
+        pair.holds(800, "an earlier version's ledger");
+    }
+}

@@ -198,17 +198,19 @@ impl Route for Decode {
         self.taken = 0;
         self.ahead = None;
         self.files = None;
-        let size = u32::try_from(self.shared.size.rows()).unwrap_or(u32::MAX);
-        let rows = self.page_rows.unwrap_or(size).max(1);
         if let Some(files) = &self.shared.files {
             let done = match chunk.pos.as_ref().map(|key| key.0.as_slice()) {
                 Some([KeyPart::Int(number)]) => usize::try_from(*number).unwrap_or(0),
                 _ => 0,
             };
             self.position = done;
+            // Files are read once, whatever becomes of the size.
+            let rows = self.page_rows.unwrap_or(self.shared.job.options.batch_rows).max(1);
             self.files = Some(FileAhead::start(&self.shared, files, done as u64, rows as usize));
         } else {
             self.position = 0;
+            let size = u32::try_from(self.shared.size.rows()).unwrap_or(u32::MAX);
+            let rows = self.page_rows.unwrap_or(size).max(1);
             let job = &self.shared.job;
             let kinds = job.mapping.inputs.iter().map(|input| input.kind_read()).collect();
             let maker = Values {
