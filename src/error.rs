@@ -33,6 +33,8 @@ pub enum Kind {
     Differs,
     /// Another runner holds the plan: exit code 4.
     Held,
+    /// Ended before the end, as the plan or a flag asked: exit code 5.
+    Asked,
     /// Interrupted by a signal with this number: exit code 128 + the number.
     Interrupted(u8),
 }
@@ -198,6 +200,7 @@ impl Error {
             Kind::Invalid => 2,
             Kind::Differs => 3,
             Kind::Held => 4,
+            Kind::Asked => 5,
             Kind::Interrupted(signal) => 128u8.saturating_add(signal),
         }
     }

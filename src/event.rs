@@ -108,13 +108,16 @@ pub enum What {
     Throttled {
         /// The step.
         step: String,
-        /// The signal: rows_per_second, bytes_per_second, batches_per_second, pause_between_batches.
+        /// The signal: rows_per_second, bytes_per_second, batches_per_second,
+        /// pause_between_batches, duty, pause, or the name of one that is backed off for.
         signal: String,
-        /// Its value.
-        value: f64,
+        /// Its value; `None`: it could not be read.
+        value: Option<f64>,
         /// Its limit.
         limit: f64,
-        /// How long.
+        /// All of it in one line: `replica-lag 12.4s >= 10s`.
+        reason: String,
+        /// How long, since the last event of the same wait.
         seconds: f64,
     },
     /// A transient error; the batch is done again.

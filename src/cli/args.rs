@@ -26,6 +26,7 @@ use super::exit;
   2    wrong usage, or the plan is invalid: nothing was touched
   3    ran, but a count, a check or a protected table differs
   4    another runner holds this plan
+  5    ended before the end, as asked (window, stop_after): `run` resumes
   130  interrupted (Ctrl+C; 143 for SIGTERM, 129 for a hangup): `run` resumes"))]
 pub struct Arguments {
     /// What to do.
@@ -126,6 +127,11 @@ pub enum Command {
         #[arg(default_value = "tablelift.toml")]
         plan: PathBuf,
     },
+    /// Show what holds a run back; slow, pause or resume it from any machine
+    #[command(
+        after_help = "Examples:\n  tablelift throttle plan.toml\n  tablelift throttle plan.toml --rows-per-second 2000\n  tablelift throttle plan.toml --pause\n  tablelift throttle plan.toml --resume\n\nWhat is asked for stands in the ledger: it acts within a batch on every process of the run, and\nholds for later runs of the plan until something else is asked for."
+    )]
+    Throttle(Throttle),
     /// Take back exactly what the plan's run wrote, in throttled batches
     #[command(
         after_help = "Examples:\n  tablelift rollback plan.toml --dry-run\n  tablelift rollback plan.toml --yes\n  tablelift rollback plan.toml --step tasks --yes\n\nRows that somebody changed since are left alone and counted (exit code 3)."
@@ -216,9 +222,21 @@ pub struct Run {
     /// take its place if it dies, and begin the run if nobody has
     #[arg(long, conflicts_with_all = ["dry_run", "step"])]
     pub join: bool,
+    /// Work only at this time of day, as in '22:00-06:00 Europe/Berlin'; outside it the run ends
+    /// with exit code 5
+    #[arg(long, value_name = "WINDOW", value_parser = tablelift::plan::window::Window::parse, env = "TABLELIFT_WINDOW")]
+    pub window: Option<tablelift::plan::window::Window>,
+    /// End after this time, as in 6h, with exit code 5
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "TABLELIFT_STOP_AFTER")]
+    pub stop_after: Option<std::time::Duration>,
     /// Flags of commands that hold the plan
     #[command(flatten)]
     pub hold: Hold,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let found = tablelift::plan::parse_duration(text);
+    found.ok_or_else(|| "write a number and a unit, like 90s, 30m, 6h or 7d".to_owned())
 }
 
 /// Flags of commands that hold the plan.
@@ -227,6 +245,29 @@ pub struct Hold {
     /// Seconds of silence after which other processes take this one for dead
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=86_400), env = "TABLELIFT_LEASE")]
     pub lease: u64,
+}
+
+/// `throttle`
+#[derive(Debug, Args, Clone)]
+pub struct Throttle {
+    /// The plan file
+    #[arg(default_value = "tablelift.toml")]
+    pub plan: PathBuf,
+    /// At most so many rows a second, over all processes, instead of the plan's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rows_per_second: Option<u32>,
+    /// Batches of so many rows, instead of each step's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub batch_rows: Option<u32>,
+    /// Begin no new batch
+    #[arg(long, conflicts_with = "resume")]
+    pub pause: bool,
+    /// Go on after a pause
+    #[arg(long)]
+    pub resume: bool,
+    /// Forget all that was asked for: the plan's own limits hold again
+    #[arg(long, conflicts_with_all = ["pause", "rows_per_second", "batch_rows"])]
+    pub reset: bool,
 }
 
 /// `rollback`

@@ -17,4 +17,5 @@ Exit codes:
   2    wrong usage, or the plan is invalid: nothing was touched
   3    ran, but a count, a check or a protected table differs
   4    another runner holds this plan
+  5    ended before the end, as asked (window, stop_after): `run` resumes
   130  interrupted (Ctrl+C; 143 for SIGTERM, 129 for a hangup): `run` resumes";

@@ -57,6 +57,7 @@ async fn dispatch(arguments: &Arguments, ui: &Ui) -> u8 {
         }
         Command::Status { plan, watch } => commands::status::run(plan, *watch, global, ui).await,
         Command::Verify { plan } => commands::verify::run(plan, global, ui).await,
+        Command::Throttle(throttle) => commands::throttle::run(throttle, global, ui).await,
         Command::Rollback(rollback) => commands::rollback::run(rollback, global, ui).await,
         Command::Schema => commands::texts::schema(),
         Command::Completions { shell } => commands::texts::completions(*shell),

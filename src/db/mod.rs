@@ -6,6 +6,7 @@
 
 pub mod class;
 pub mod files;
+pub mod gauges;
 pub mod indexes;
 pub mod mysql;
 pub mod postgres;

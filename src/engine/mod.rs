@@ -44,6 +44,8 @@ pub struct Shared {
     pub files: Option<Arc<Listing>>,
     /// The ledger under this process's epoch.
     pub ledger: Ledger,
+    /// How large batches may be now.
+    pub size: limit::Size,
     /// How fast.
     pub throttle: Arc<Throttle>,
     /// Where events go.

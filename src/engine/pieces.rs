@@ -12,11 +12,11 @@ use crate::error::{Class, Error, Result};
 use crate::ledger::chunks::Chunk;
 
 /// Pieces of a batch, and the most rows of one.
-const PIECES: u32 = 32;
-const PIECE_ROWS: u32 = 1000;
+const PIECES: u64 = 32;
+const PIECE_ROWS: u64 = 1000;
 
 /// How many rows a piece of a batch takes at most.
-fn piece_rows(batch_rows: u32) -> u32 {
+fn piece_rows(batch_rows: u64) -> u64 {
     (batch_rows / PIECES).clamp(1, PIECE_ROWS)
 }
 
@@ -38,7 +38,7 @@ impl Worker {
     pub(super) async fn write_in_pieces(&mut self, chunk: &Chunk, rows: u64) -> Result<Batch> {
         let mut whole = Batch::default();
         let mut at = chunk.clone();
-        let mut limit = BatchLimit::new(piece_rows(self.shared.job.options.batch_rows));
+        let mut limit = BatchLimit::new(piece_rows(self.shared.size.rows()));
         // Rows that the streaming route still takes before the one set aside goes on.
         let mut streamed = 0;
         self.target.begin_pieces().await?;

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::key::KeyRange;
 use crate::ledger::chunks::{Chunk, ChunkKind};
 use crate::ledger::rows::RejectedRow;
+use crate::throttle::Worked;
 
 /// Kinds of refusals that are told apart; rows of further ones are only counted.
 const MOST_KINDS: usize = 50;
@@ -37,6 +38,7 @@ pub async fn scan(
     target: &mut dyn Session,
 ) -> Result<Scanned> {
     let mut found = Scanned::default();
+    let mut worked = Worked::default();
     for (number, (kind, range)) in (0_i64..).zip(chunks) {
         let mut route = Decode::new(Arc::clone(shared));
         let range = range.clone();
@@ -50,7 +52,12 @@ pub async fn scan(
                 break;
             }
             let step = &shared.job.step;
-            shared.throttle.admit(&shared.emitter, step, waiting.rows, waiting.bytes).await;
+            tokio::select! {
+                _ = shared.throttle.admit(
+                    &mut worked, &shared.emitter, step, waiting.rows, waiting.bytes
+                ) => {}
+                () = shared.stop.cancelled() => return Err(super::retry::interrupted()),
+            }
             found.rows += waiting.rows;
             let judged = route.judge(target).await.map_err(|error: Error| error.in_step(step))?;
             for (reason, row) in judged {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::choose::Choice;
-use super::limit::BatchLimit;
+use super::limit::{BatchLimit, BatchSize};
 use super::retry::{Retries, interrupted};
 use super::route::decode::Decode;
 use super::route::pushdown::Pushdown;
@@ -19,6 +19,7 @@ use crate::error::{Class, Error, Kind, Result};
 use crate::event::What;
 use crate::ledger::chunks::{Checkpoint, Chunk, ChunkKind};
 use crate::ledger::claims::Claimed;
+use crate::throttle::Worked;
 
 /// The wait while other processes hold all that is left of a step.
 const CLAIM_AGAIN: Duration = Duration::from_millis(300);
@@ -36,8 +37,12 @@ pub struct Worker {
     /// The step's own route, while another one takes a piece for it.
     pub(super) aside: Option<Box<dyn Route>>,
     limit: BatchLimit,
+    /// The size of the batches that the route reads ahead.
+    sized: BatchSize,
     /// The decode route stands in for the step's own until no more rows are refused.
     stands_in: bool,
+    /// When the throttle let it go last.
+    worked: Worked,
     /// Patience with the batch in hand.
     retries: Retries,
     /// Batches that still go in pieces, since rows were refused not long ago.
@@ -57,7 +62,7 @@ impl Worker {
     pub async fn new(shared: Arc<Shared>, number: u32) -> Result<Worker> {
         let target = open(&shared).await?;
         let route: Box<dyn Route> = Box::new(Decode::new(Arc::clone(&shared)));
-        let limit = BatchLimit::new(shared.job.options.batch_rows);
+        let limit = BatchLimit::new(shared.size.rows());
         let retries = Retries::new(
             &shared.emitter,
             &shared.stop,
@@ -71,6 +76,8 @@ impl Worker {
             route,
             aside: None,
             stands_in: false,
+            worked: Worked::default(),
+            sized: BatchSize::default(),
             limit,
             retries,
             careful: 0,
@@ -105,6 +112,7 @@ impl Worker {
     async fn own_route(&mut self, chunk: &Chunk) -> Result<()> {
         self.stands_in = false;
         self.route = route(&self.shared, chunk);
+        self.sized = self.shared.size.ask(self.shared.throttle.batch_rows());
         self.route.seek(chunk).await
     }
 
@@ -130,8 +138,20 @@ impl Worker {
     async fn batch(&mut self, chunk: &mut Chunk) -> Result<Turn> {
         let shared = Arc::clone(&self.shared);
         let (ledger, step) = (&shared.ledger, shared.job.step.as_str());
-        let limit = self.limit.rows();
-        let waiting = self.route.fetch(self.target.as_mut(), limit).await?;
+        let sized = shared.size.ask(shared.throttle.batch_rows());
+        let rereads = chunk.kind == ChunkKind::Range && shared.files.is_none();
+        if rereads && sized.differs(self.sized) {
+            // What is read ahead was cut for other batches; files would be read from their start.
+            self.route.seek(chunk).await?;
+            self.sized = sized;
+        }
+        self.limit.set_most(sized.rows);
+        let mut limit = self.limit.rows();
+        let mut waiting = self.route.fetch(self.target.as_mut(), limit).await?;
+        while let Some(fewer) = shared.size.fewer(waiting).filter(|_| self.route.single_rows()) {
+            limit = fewer;
+            waiting = self.route.fetch(self.target.as_mut(), limit).await?;
+        }
         crate::fail::point("fetched");
         if waiting.rows == 0 {
             ledger.finish_chunk(self.target.as_mut(), step, chunk).await?;
@@ -139,7 +159,9 @@ impl Worker {
             return Ok(Turn::Empty);
         }
         let waited = tokio::select! {
-            waited = shared.throttle.admit(&shared.emitter, step, waiting.rows, waiting.bytes) => waited,
+            waited = shared.throttle.admit(
+                &mut self.worked, &shared.emitter, step, waiting.rows, waiting.bytes
+            ) => waited,
             () = shared.stop.cancelled() => return Err(interrupted()),
         };
         crate::fail::point("claimed");
@@ -159,6 +181,8 @@ impl Worker {
         crate::fail::point("written");
         self.commit(chunk, &batch, transaction, begun).await?;
         self.emit(chunk, &batch, begun, waited);
+        shared.throttle.observe(begun.elapsed());
+        shared.size.took(batch.read, begun.elapsed());
         self.grow();
         if self.stands_in && self.careful == 0 {
             self.own_route(chunk).await?;

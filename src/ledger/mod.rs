@@ -3,6 +3,7 @@
 
 pub mod chunks;
 pub mod claims;
+pub mod control;
 pub mod deferred;
 pub mod history;
 pub mod lease;

@@ -42,6 +42,30 @@ const TABLES: &[TableSpec] = &[
         "plan, id",
     ),
     (
+        "control",
+        &[
+            ("plan", 'n', "NOT NULL"),
+            ("paused", 'i', "NOT NULL"),
+            ("rows_per_second", 'i', ""),
+            ("batch_rows", 'i', ""),
+            ("changed_by", 't', "NOT NULL"),
+            ("changed_at", 't', "NOT NULL"),
+        ],
+        "plan",
+    ),
+    (
+        "throttles",
+        &[
+            ("plan", 'n', "NOT NULL"),
+            ("id", 'n', "NOT NULL"),
+            ("said_at", 'i', "NOT NULL"),
+            ("at_work", 'i', "NOT NULL"),
+            ("reason", 't', ""),
+            ("signals", 't', "NOT NULL"),
+        ],
+        "plan, id",
+    ),
+    (
         "runs",
         &[
             ("id", 'n', "NOT NULL"),

@@ -11,14 +11,19 @@ mod rules;
 pub mod schema;
 mod steps;
 mod tables;
+pub mod throttle;
 mod tune;
 mod values;
+pub mod window;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use files::{CsvFormat, FileSource};
+pub use reader::parse_duration;
+pub use steps::built_in;
+pub use throttle::ThrottleSpec;
 pub use tune::Tune;
 
 use crate::mapping::{Constant, Mapping, ValueOptions};
@@ -92,19 +97,6 @@ pub enum Consistency {
     Batch,
     /// All workers see one moment (PostgreSQL).
     Snapshot,
-}
-
-/// Static limits; each optional.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ThrottleSpec {
-    /// Rows each second, over all workers.
-    pub rows_per_second: Option<u32>,
-    /// Bytes each second.
-    pub bytes_per_second: Option<u64>,
-    /// Batches each second; may be below one.
-    pub batches_per_second: Option<f64>,
-    /// Pause after each batch of a worker.
-    pub pause_between_batches: Option<Duration>,
 }
 
 /// A table that must not change.
@@ -289,6 +281,10 @@ pub struct Expect {
 pub struct Options {
     /// Rows per committed batch.
     pub batch_rows: u32,
+    /// Bytes of a batch's values, about; `None`: its share of the memory.
+    pub batch_bytes: Option<u64>,
+    /// How long a batch should take: the next one has more or fewer rows.
+    pub batch_time: Option<Duration>,
     /// Concurrent chunks within the step.
     pub workers: u32,
     /// What happens when the key is there already.

@@ -18,13 +18,6 @@ pub const NOT_YET: &[&str] = &[
     "migrate",
     "backup",
     "keep",
-    "back_off_when",
-    "signal",
-    "duty",
-    "window",
-    "stop_after",
-    "batch_bytes",
-    "batch_time",
     "gate",
     "needs",
     "swap",
@@ -40,7 +33,6 @@ pub const NOT_YET: &[&str] = &[
     "max_slowdown",
     "lock_timeout",
     "tries",
-    "shared_file",
 ];
 
 /// Keys that have one place only: anywhere else the message says which.
@@ -358,7 +350,8 @@ fn json(node: &Node<'_>, out: &mut String, findings: &Findings, depth: usize) ->
     Some(())
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// `100ms`, `2s`, `1m`, `3h`, `7d`; `None`: it is no duration.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let number: f64 = text[..at].trim().parse().ok()?;
     let unit = match &text[at..] {

@@ -8,7 +8,9 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostic, Findings, Lines, Severity, Span};
 use super::links::link;
 use super::reader::{Node, Reader, span, string};
-use super::{Consistency, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables, tune};
+use super::{
+    Consistency, Endpoint, Plan, Step, StepKind, ThrottleSpec, steps, tables, throttle, tune,
+};
 
 /// A plan file larger than this is a mistake.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -117,9 +119,11 @@ impl Resolver<'_> {
                 }
                 None => steps::built_in(),
             };
-        let throttle = reader
-            .take("throttle")
-            .map_or_else(ThrottleSpec::default, |node| tables::throttle(node, self.findings));
+        let throttle_node = reader.take("throttle");
+        let expand = |text: &str, place: Span| self.expand(text, place, &vars);
+        let throttle = throttle_node.map_or_else(ThrottleSpec::default, |node| {
+            throttle::throttle(node, &expand, self.findings)
+        });
         let protect =
             self.many(reader.take("protect"), |inner| tables::protect(inner, &self.lines));
         let checks = self.many(reader.take("check"), |inner| tables::check(inner, &self.lines));
@@ -131,6 +135,9 @@ impl Resolver<'_> {
             false => source,
         };
         reader.finish();
+        if let (Some(node), Some(source), Some(target)) = (throttle_node, &source, &target) {
+            throttle::fits(&throttle, source, target, span(node), self.findings);
+        }
         self.references(&mut all);
         self.unique("check", checks.iter().map(|check| (check.name.as_str(), check.line)));
         self.unique("protected table", protect.iter().map(|one| (one.table.as_str(), one.line)));

@@ -41,6 +41,19 @@ pub fn json_schema() -> Value {
                 "bytes_per_second": { "type": ["string", "integer"], "description": "\"20MB\"" },
                 "batches_per_second": { "type": "number", "exclusiveMinimum": 0 },
                 "pause_between_batches": text("\"100ms\""),
+                "duty": { "type": "number", "exclusiveMinimum": 0, "maximum": 1,
+                    "description": "The part of its time that a worker works." },
+                "window": text("\"22:00-06:00 Europe/Berlin\": outside it the run ends with exit code 5."),
+                "stop_after": text("\"6h\": the run ends with exit code 5."),
+                "back_off_when": back_off_when(),
+                "signal": list(object(json!({
+                    "name": text("As reasons and events show it."),
+                    "sql": text("A query that gives one number."),
+                    "http": text("A URL that answers with a number, or with any success."),
+                    "limit": { "type": "number", "minimum": 0, "description": "Waits at this value and above." },
+                    "pause_over": { "type": "number", "minimum": 0, "description": "Waits above this value." },
+                    "on": { "enum": ["target", "source"], "description": "Where the query runs." },
+                }), &[])),
             }), &[]),
             "protect": list(object(json!({
                 "table": text("A table of the target that must not change."),
@@ -64,6 +77,34 @@ pub fn json_schema() -> Value {
     })
 }
 
+fn back_off_when() -> Value {
+    let text = |about: &str| json!({ "type": "string", "description": about });
+    let count = |about: &str| json!({ "type": "integer", "minimum": 1, "description": about });
+    let server = json!({
+        "connections": text("\"80%\" of the server's connections."),
+        "lock_waits": count("Sessions that wait for a lock."),
+    });
+    let mut all = json!({
+        "batch_p95": text("\"2s\": batches get slower; slows down and never pauses."),
+        "replica_lag": text("\"10s\": the slowest standby."),
+        "replicas": { "description": "URLs of the standbys; ${VAR} is filled in.",
+            "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] },
+        "oldest_transaction": text("\"1h\": the oldest transaction of others (PostgreSQL)."),
+        "archive_backlog": count("Log segments that wait to be archived (PostgreSQL)."),
+        "slot_retention": { "type": ["string", "integer"],
+            "description": "\"10GB\": the log that a replication slot keeps (PostgreSQL)." },
+        "file": text("Paused while this file exists."),
+        "shared_file": text("The same, for a file that several plans name."),
+        "query": text("A query on the target that gives one number; needs limit."),
+        "limit": { "type": "number", "minimum": 0, "description": "Of query." },
+        "source": object(server.clone(), &[]),
+    });
+    if let (Some(all), Some(server)) = (all.as_object_mut(), server.as_object()) {
+        all.extend(server.clone());
+    }
+    object(all, &[])
+}
+
 fn object(properties: Value, required: &[&str]) -> Value {
     json!({
         "type": "object",
@@ -79,6 +120,8 @@ fn list(items: Value) -> Value {
 
 fn options() -> Value {
     json!({
+        "batch_bytes": { "type": ["string", "integer"], "description": "Bytes of a batch's values: \"16MB\"." },
+        "batch_time": { "type": "string", "description": "How long a batch should take: \"500ms\"." },
         "batch_rows": { "type": "integer", "minimum": 1, "maximum": 1_000_000,
             "description": "Rows per committed batch at most; a batch of wide rows ends earlier, at its share of 5 MiB." },
         "workers": { "type": "integer", "minimum": 1, "maximum": 64,

@@ -32,6 +32,8 @@ const KINDS: &[&str] = &[
 pub fn built_in() -> Options {
     Options {
         batch_rows: 10_000,
+        batch_bytes: None,
+        batch_time: None,
         workers: 2,
         on_conflict: OnConflict::Fail,
         max_rejects: 0,
@@ -64,6 +66,8 @@ pub fn options(reader: &mut Reader<'_, '_>, base: &Options) -> Options {
     let failure = [("stop", OnFailure::Stop), ("rollback", OnFailure::Rollback)];
     Options {
         batch_rows: small(reader.number("batch_rows", 1, 1_000_000), base.batch_rows),
+        batch_bytes: reader.bytes("batch_bytes").or(base.batch_bytes),
+        batch_time: reader.duration("batch_time").or(base.batch_time),
         workers: small(reader.number("workers", 1, 64), base.workers),
         on_conflict: reader.word("on_conflict", &conflict).unwrap_or(base.on_conflict),
         max_rejects: reader.number("max_rejects", 0, i64::MAX as u64).unwrap_or(base.max_rejects),

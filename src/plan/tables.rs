@@ -1,10 +1,10 @@
-//! Everything of a plan that is not a step: ends, throttle, protected tables, checks.
+//! Everything of a plan that is not a step: ends, protected tables, checks.
 
 use toml::de::DeValue;
 
 use super::diagnostic::{Findings, Lines};
 use super::reader::{Node, Reader, constant, span, wrong_type};
-use super::{Check, CheckValue, Consistency, Protect, ThrottleSpec, When};
+use super::{Check, CheckValue, Consistency, Protect, When};
 
 /// `[source]` or `[target]` as written.
 pub struct WrittenEnd<'a, 'i> {
@@ -33,42 +33,6 @@ pub fn end<'a, 'i>(
     };
     reader.finish();
     Some(WrittenEnd { url, schema, consistency: consistency.unwrap_or(Consistency::Batch) })
-}
-
-/// Reads `[throttle]`.
-pub fn throttle(node: &Node<'_>, findings: &Findings) -> ThrottleSpec {
-    let Some(mut reader) = Reader::of(node, findings) else {
-        return ThrottleSpec::default();
-    };
-    let rows = reader.number("rows_per_second", 1, u64::from(u32::MAX));
-    let spec = ThrottleSpec {
-        rows_per_second: rows.and_then(|rows| u32::try_from(rows).ok()),
-        bytes_per_second: reader.bytes("bytes_per_second"),
-        batches_per_second: rate(&mut reader),
-        pause_between_batches: reader.duration("pause_between_batches"),
-    };
-    reader.finish();
-    spec
-}
-
-fn rate(reader: &mut Reader<'_, '_>) -> Option<f64> {
-    let findings = reader.findings();
-    let node = reader.take("batches_per_second")?;
-    let rate: Option<f64> = match node.get_ref() {
-        DeValue::Integer(integer) => {
-            i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|rate| rate as f64)
-        }
-        DeValue::Float(float) => float.as_str().parse().ok(),
-        other => {
-            wrong_type(findings, span(node), "a number", other);
-            return None;
-        }
-    };
-    let fine = rate.filter(|rate| (0.0001..=1e6).contains(rate));
-    if fine.is_none() {
-        findings.error(span(node), "`batches_per_second` must be between 0.0001 and 1000000", None);
-    }
-    fine
 }
 
 /// Tables of an array of tables.

@@ -174,7 +174,7 @@ async fn write_down(started: &Started, result: &Result<u8>) -> Result<()> {
         Ok(0) => ("done", None, true),
         Ok(_) => ("differs", None, true),
         Err(error) => match error.kind {
-            Kind::Interrupted(_) => ("stopped", None, false),
+            Kind::Interrupted(_) | Kind::Asked => ("stopped", None, false),
             Kind::Differs => ("differs", Some(error.to_string()), false),
             _ => ("failed", Some(error.to_string()), false),
         },
@@ -194,7 +194,11 @@ pub async fn leave(started: &Started) {
     }
     // Where this fails, others find out by themselves, after a while.
     if let Ok(mut session) = session(started, "leave").await {
-        let _ = started.context.ledger.leave(session.as_mut()).await;
+        let ledger = &started.context.ledger;
+        let _ = ledger.leave(session.as_mut()).await;
+        if ledger.can_be_steered(session.as_mut()).await.unwrap_or(false) {
+            let _ = ledger.say_no_more(session.as_mut()).await;
+        }
     }
 }
 

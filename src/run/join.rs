@@ -136,11 +136,12 @@ async fn begin(runner: &Runner, run: &Run) -> Result<Started> {
     let mut session = databases.target.session(Access::Write, &label).await?;
     let records = ledger.steps(session.as_mut()).await?;
     start::unchanged(plan, &records)?;
-    let seat = seat::help(&databases.target, &ledger, session.as_mut()).await?;
+    let mut seat = seat::help(&databases.target, &ledger, session.as_mut()).await?;
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
     let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
     emitter.emit(What::RunStarted { resumed: true, joined: true, steps });
     let context = start::context(runner, databases, ledger, emitter, None);
+    seat.steer(&context).await;
     Ok(Started {
         context,
         records,

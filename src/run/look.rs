@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::{Runner, start};
 use crate::db::Database;
 use crate::engine::Shared;
+use crate::engine::limit::Size;
 use crate::engine::read_ahead::Room;
 use crate::event::Emitter;
 use crate::plan::{Step, StepKind};
@@ -22,6 +23,7 @@ pub fn shared(
 ) -> Shared {
     let reads = if matches!(step.kind, StepKind::Update(_)) { target } else { source };
     Shared {
+        size: Size::new(&bound.job.options),
         job: bound.job,
         choice: bound.choice,
         source: Arc::clone(reads),

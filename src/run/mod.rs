@@ -2,6 +2,7 @@
 //! command that touches a database.
 
 mod dry_run;
+mod ending;
 mod expand;
 mod finish;
 pub mod init;
@@ -14,6 +15,8 @@ mod scan;
 mod seat;
 mod start;
 mod status;
+mod steer;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,10 +28,15 @@ use crate::engine::retry::{Retries, interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Emitter, Listener, StepFigures, What};
 use crate::plan::expand::Expansion;
+use crate::plan::window::Window;
 use crate::plan::{OnFailure, Plan, Step, StepKind};
 use crate::steps;
 
+use self::ending::Ending;
 use self::start::Started;
+
+pub use self::throttle::{ProcessStatus, SignalStatus, ThrottleStatus};
+pub use crate::ledger::control::Change;
 
 /// Everything that a command may set, beyond the plan.
 pub struct Settings {
@@ -36,6 +44,10 @@ pub struct Settings {
     pub step: Option<String>,
     /// Overrides every step's `workers`.
     pub workers: Option<u32>,
+    /// Overrides the plan's window.
+    pub window: Option<Window>,
+    /// Overrides the plan's `stop_after`.
+    pub stop_after: Option<Duration>,
     /// How long this process may be silent before others take it for dead.
     pub patience: Duration,
     /// Cancelled when a person or the system asks the run to end: the batch in hand is
@@ -51,6 +63,8 @@ impl Settings {
         Settings {
             step: None,
             workers: None,
+            window: None,
+            stop_after: None,
             patience: Duration::from_secs(60),
             stop: CancellationToken::new(),
             listener,
@@ -153,6 +167,8 @@ pub struct Status {
     pub finished_at: Option<String>,
     /// The last error.
     pub error: Option<String>,
+    /// Why its batches wait just now.
+    pub waits_for: Option<String>,
     /// Indexes that a step has dropped and nobody has built again yet.
     pub deferred: Vec<String>,
     /// Every step of the plan, in order.
@@ -183,12 +199,14 @@ pub struct Runner {
     pub settings: Settings,
     /// What its patterns stand for; the run's first command writes it down.
     expansion: Option<Expansion>,
+    /// Why it was asked to end, if it was.
+    ending: Ending,
 }
 
 impl Runner {
     /// A runner of `plan`.
     pub fn new(plan: Plan, settings: Settings) -> Runner {
-        Runner { plan: Arc::new(plan), settings, expansion: None }
+        Runner::with(plan, settings, None)
     }
 
     /// A runner of the plan as it is meant: patterns stand for the tables that the databases
@@ -199,14 +217,31 @@ impl Runner {
     /// that can't be cut.
     pub async fn open(plan: Plan, settings: Settings) -> Result<Runner> {
         let (plan, expansion) = expand::expanded(plan, settings.patience).await?;
-        Ok(Runner { plan: Arc::new(plan), settings, expansion })
+        Ok(Runner::with(plan, settings, expansion))
+    }
+
+    fn with(plan: Plan, settings: Settings, expansion: Option<Expansion>) -> Runner {
+        Runner { plan: Arc::new(plan), settings, expansion, ending: Ending::default() }
+    }
+
+    /// Ends the run when its window closes or its time is up, until the answer is dropped.
+    fn watch_the_clock(&self) -> Result<ending::Watching> {
+        let Settings { window, stop_after, stop, .. } = &self.settings;
+        let spec = &self.plan.throttle;
+        self.ending.watch(
+            window.as_ref().or(spec.window.as_ref()),
+            stop_after.or(spec.stop_after),
+            stop,
+        )
     }
 
     /// `tablelift check`: looks at both databases and changes nothing.
     pub async fn check(&self) -> Result<Vec<Finding>> {
         let databases = preflight::Databases::open(&self.plan, self.settings.patience)?;
         let skip = status::done_steps(&self.plan, &databases).await?;
-        Ok(preflight::look(&self.plan, &databases, &skip).await?.findings)
+        let mut findings = preflight::look(&self.plan, &databases, &skip).await?.findings;
+        findings.extend(throttle::findings(&self.plan, &databases).await);
+        Ok(findings)
     }
 
     /// `tablelift check --scan`: the same, and every row goes through its rules.
@@ -217,7 +252,11 @@ impl Runner {
     /// `tablelift run`: runs the plan, or resumes it where it stopped.
     pub async fn run(&self) -> Result<Outcome> {
         let begun = Instant::now();
-        match start::start(self, true).await {
+        let (started, _watching) = match self.watch_the_clock() {
+            Ok(watching) => (start::start(self, true).await, Some(watching)),
+            Err(closed) => (Err(closed), None),
+        };
+        match started {
             Ok(started) => self.conduct(started, begun).await,
             Err(error) => {
                 let emitter =
@@ -231,7 +270,8 @@ impl Runner {
     /// `tablelift run --join`: helps with the chunks of a run that another process conducts,
     /// and conducts it where nobody does (any more).
     pub async fn join(&self) -> Result<Outcome> {
-        join::join(self).await
+        let _watching = self.watch_the_clock()?;
+        self.ending.explain(join::join(self).await)
     }
 
     /// Runs what is left of a run that this process has taken.
@@ -248,6 +288,7 @@ impl Runner {
         result: Result<u8>,
         begun: Instant,
     ) -> Result<Outcome> {
+        let result = self.ending.explain(result);
         let steps = finish::all_figures(started).await.unwrap_or_default();
         let unfinished = finish::unfinished(started).await.unwrap_or_default();
         started.context.emitter.emit(ended(&result, &steps, &unfinished, begun));
@@ -328,6 +369,15 @@ impl Runner {
         status::status(&self.plan, self.settings.patience).await
     }
 
+    /// `tablelift throttle`: asks for a change of a run that goes on, in the name of `by`, and
+    /// says what holds it back.
+    ///
+    /// # Errors
+    /// The plan never ran on this target.
+    pub async fn throttle(&self, change: &Change, by: &str) -> Result<ThrottleStatus> {
+        throttle::throttle(&self.plan, self.settings.patience, change, by).await
+    }
+
     /// `tablelift verify`: counts, protected tables, checks; 3 too while steps are not done.
     pub async fn verify(&self) -> Result<Outcome> {
         let begun = Instant::now();
@@ -353,7 +403,7 @@ impl Runner {
 
     /// Whether a failure with this error takes the run back at once.
     fn rolls_back_on(&self, error: &Error) -> bool {
-        if matches!(error.kind, Kind::Interrupted(_) | Kind::Held | Kind::Invalid) {
+        if matches!(error.kind, Kind::Interrupted(_) | Kind::Asked | Kind::Held | Kind::Invalid) {
             return false;
         }
         let failed = error.place.step.as_deref().and_then(|name| self.plan.step(name));

@@ -117,6 +117,7 @@ async fn rows(context: &StepContext, record: &StepRecord) -> Result<Undone> {
     let triggers = if skips { session.trigger_switch(&table).await? } else { None };
     let undo = Undo { context, record, table, marks, triggers };
     let mut all = Undone::default();
+    let mut worked = crate::throttle::Worked::default();
     loop {
         if context.stop.is_cancelled() {
             return Err(crate::engine::retry::interrupted());
@@ -124,7 +125,10 @@ async fn rows(context: &StepContext, record: &StepRecord) -> Result<Undone> {
         let batches = context.ledger.batches_to_undo(session.as_mut(), &record.step, 1).await?;
         let Some(batch) = batches.first() else { break };
         let rows = batch.inserted + batch.updated;
-        context.throttle.admit(&context.emitter, &record.step, rows, 0).await;
+        tokio::select! {
+            _ = context.throttle.admit(&mut worked, &context.emitter, &record.step, rows, 0) => {}
+            () = context.stop.cancelled() => return Err(crate::engine::retry::interrupted()),
+        }
         let one = match undo.batch(session.as_mut(), batch).await {
             Ok(one) => one,
             Err(error) => {

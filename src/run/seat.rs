@@ -10,6 +10,9 @@ use crate::db::{Access, Database, RunLock, Session};
 use crate::error::Result;
 use crate::ledger::lease::{Lease, held};
 use crate::ledger::{Ledger, protocol, tables};
+use crate::steps::StepContext;
+
+use super::steer::Steering;
 
 /// Beats within the time after which a process is taken for dead.
 const BEATS: u32 = 4;
@@ -17,6 +20,14 @@ const BEATS: u32 = 4;
 /// This process takes part in a run; it says so until this is dropped.
 pub struct Seat {
     beating: JoinHandle<()>,
+    steering: Option<Steering>,
+}
+
+impl Seat {
+    /// Steers the throttle of this process for as long as it has the seat.
+    pub async fn steer(&mut self, context: &StepContext) {
+        self.steering = Some(Steering::begin(context).await);
+    }
 }
 
 impl Drop for Seat {
@@ -46,7 +57,8 @@ pub async fn conduct(
     tables::install(session).await?;
     ledger.take_lease(session, mode, lock.is_some()).await?;
     crate::fail::point("lease_taken");
-    Ok(Seat { beating: tokio::spawn(beat(Arc::clone(target), ledger.clone(), lock)) })
+    let beating = tokio::spawn(beat(Arc::clone(target), ledger.clone(), lock));
+    Ok(Seat { beating, steering: None })
 }
 
 /// The lease of a conductor that holds the lock and has been silent for too long.
@@ -72,7 +84,8 @@ pub async fn help(
     session: &mut dyn Session,
 ) -> Result<Seat> {
     ledger.beat(session).await?;
-    Ok(Seat { beating: tokio::spawn(beat(Arc::clone(target), ledger.clone(), None)) })
+    let beating = tokio::spawn(beat(Arc::clone(target), ledger.clone(), None));
+    Ok(Seat { beating, steering: None })
 }
 
 /// Beats for as long as it is let. A beat that can't be written is left out: what it says is

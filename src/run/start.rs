@@ -73,7 +73,8 @@ pub async fn start(runner: &Runner, patient: bool) -> Result<Started> {
     let label = format!("{}/run", plan.name);
     let mut session = databases.target.session(Access::Write, &label).await?;
     let mut ledger = ledger(runner, &databases.target);
-    let seat = seat::conduct(&databases.target, &mut ledger, lock, session.as_mut(), "run").await?;
+    let mut seat =
+        seat::conduct(&databases.target, &mut ledger, lock, session.as_mut(), "run").await?;
     let identities = identities(&databases).await?;
     let newest = ledger.newest_run(session.as_mut()).await?;
     let resumed = newest.filter(|run| run.state != "rolled back");
@@ -106,6 +107,7 @@ pub async fn start(runner: &Runner, patient: bool) -> Result<Started> {
     }
     let (snapshot_session, snapshot) = snapshot(plan, &databases.source).await?;
     let context = context(runner, databases, ledger, emitter, snapshot);
+    seat.steer(&context).await;
     let was_done = resumed.is_some_and(|run| run.state == "done");
     Ok(Started {
         context,
@@ -146,13 +148,14 @@ pub async fn take_for_rollback(runner: &Runner) -> Result<Started> {
     let mut session = databases.target.session(Access::Write, &label).await?;
     let mut ledger = ledger(runner, &databases.target);
     ledger.run.clone_from(&run.id);
-    let seat =
+    let mut seat =
         seat::conduct(&databases.target, &mut ledger, lock, session.as_mut(), "rollback").await?;
     let identities = identities(&databases).await?;
     same_databases(&run, &identities)?;
     let records = ledger.steps(session.as_mut()).await?;
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
     let context = context(runner, databases, ledger, emitter, None);
+    seat.steer(&context).await;
     Ok(Started {
         context,
         records,

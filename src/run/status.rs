@@ -33,6 +33,7 @@ pub async fn status(plan: &Plan, patience: Duration) -> Result<Status> {
         started_at: None,
         finished_at: None,
         error: None,
+        waits_for: None,
         deferred: Vec::new(),
         steps: plan.steps.iter().map(|step| pending(&step.name, step.kind.name())).collect(),
     };
@@ -57,6 +58,9 @@ pub async fn status(plan: &Plan, patience: Duration) -> Result<Status> {
     out.started_at = Some(run.started_at);
     out.finished_at = run.finished_at;
     out.error = run.error;
+    if out.held && ledger.can_be_steered(session).await? {
+        out.waits_for = ledger.said(session).await?.into_iter().find_map(|said| said.reason);
+    }
     let deferred = ledger.deferred(session, None).await?;
     out.deferred = deferred.into_iter().map(|one| one.definition.index().to_string()).collect();
     for record in ledger.steps(session).await? {

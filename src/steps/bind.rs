@@ -332,6 +332,8 @@ fn finish(
     };
     let forbidden = if plan.throttle.bytes_per_second.is_some() {
         Some("bytes_per_second counts the bytes of each row")
+    } else if step.options.batch_bytes.is_some() {
+        Some("batch_bytes counts the bytes of each row")
     } else if plan.source.consistency == Consistency::Snapshot {
         Some("every batch reads the run's snapshot")
     } else {

@@ -223,6 +223,7 @@ impl<'a> RowStep<'a> {
             _ => Arc::clone(&context.source),
         };
         let shared = Arc::new(Shared {
+            size: engine::limit::Size::new(&bound.job.options),
             job: bound.job,
             choice: bound.choice,
             source,

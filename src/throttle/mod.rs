@@ -1,114 +1,296 @@
-//! How fast the run may go. One budget for all workers of the process.
+//! How fast the run may go, and why a batch waits. One budget for all workers of all processes
+//! of a run: a process takes its part of it.
 
-use std::num::NonZeroU32;
+pub mod aimd;
+mod http;
+mod lag;
+mod rate;
+pub mod reason;
+mod signals;
+mod state;
+mod wait;
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use governor::clock::DefaultClock;
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
+use tokio::task::JoinSet;
 
-use crate::event::{Emitter, What};
+use crate::event::Emitter;
 use crate::plan::ThrottleSpec;
+use crate::plan::throttle::Reads;
 
-type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, NoOpMiddleware>;
+use self::rate::Rate;
+use self::reason::Reason;
+use self::signals::{LOOK, Slot};
+use self::state::State;
+use self::wait::Wait;
 
-/// Waits shorter than this are not worth an event.
-const WORTH_TELLING: Duration = Duration::from_millis(50);
+pub use self::signals::{Ends, try_all};
+pub use self::state::Orders;
 
-/// A static limit: so many units a second, asked for in slices no larger than its burst.
-struct Rate {
-    signal: &'static str,
-    limiter: Limiter,
-    burst: u32,
-    /// Real units in one unit of the limiter, so that byte rates fit its 32 bits.
-    scale: u64,
-    limit: f64,
-}
-
-impl Rate {
-    fn new(signal: &'static str, per_second: u64) -> Option<Rate> {
-        let scale = per_second.div_ceil(u64::from(u32::MAX)).max(1);
-        let units = NonZeroU32::new(u32::try_from(per_second / scale).ok()?)?;
-        // A tenth of a second may go at once: enough for smooth batches, too little to feel.
-        let burst = NonZeroU32::new((units.get() / 10).max(1))?;
-        let limiter = RateLimiter::direct(Quota::per_second(units).allow_burst(burst));
-        Some(Rate { signal, limiter, burst: burst.get(), scale, limit: per_second as f64 })
-    }
-
-    async fn take(&self, amount: u64) {
-        let mut left = amount.div_ceil(self.scale);
-        while left > 0 {
-            let slice = u32::try_from(left).unwrap_or(u32::MAX).min(self.burst);
-            let Some(slice) = NonZeroU32::new(slice) else {
-                return;
-            };
-            if self.limiter.until_n_ready(slice).await.is_err() {
-                return;
-            }
-            left -= u64::from(slice.get());
-        }
-    }
-}
+/// How soon a wait notices that what it waits for has changed.
+const NOTICE: Duration = Duration::from_millis(200);
 
 /// The throttle of one process.
 pub struct Throttle {
-    rows: Option<Rate>,
-    bytes: Option<Rate>,
-    batches: Option<(Limiter, f64)>,
-    pause: Option<Duration>,
+    spec: ThrottleSpec,
+    state: Mutex<State>,
+    slots: OnceLock<Vec<Arc<Slot>>>,
+}
+
+/// When a worker was let go last.
+#[derive(Debug, Default)]
+pub struct Worked {
+    since: Option<Instant>,
+}
+
+/// What a process says of itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    /// Its workers want to write.
+    pub at_work: bool,
+    /// Why one of them waits just now.
+    pub reason: Option<String>,
+    /// What holds every batch back, if something does.
+    pub hold: Option<String>,
+    /// Every signal, in the one form, with what it says; `true`: over its limit.
+    pub signals: Vec<(String, bool)>,
 }
 
 impl Throttle {
-    /// A throttle with the plan's static limits.
+    /// A throttle with the plan's static limits; signals count once they are watched.
     pub fn new(spec: &ThrottleSpec) -> Throttle {
-        let batches = spec.batches_per_second.and_then(|rate| {
-            let quota = Quota::with_period(Duration::from_secs_f64(1.0 / rate))?;
-            Some((RateLimiter::direct(quota), rate))
+        let state = Mutex::new(State::new(spec));
+        Throttle { spec: spec.clone(), state, slots: OnceLock::new() }
+    }
+
+    /// Begins to watch the signals, and comes back when each was looked at once; the watch ends
+    /// when the answer is dropped.
+    pub async fn watch(self: &Arc<Self>, ends: &Ends) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let specs = self.spec.signals.iter().cloned();
+        let slots =
+            self.slots.get_or_init(|| specs.map(|spec| Arc::new(Slot::new(spec))).collect());
+        if slots.is_empty() {
+            return tasks;
+        }
+        let watched = |slot: &&Arc<Slot>| slot.spec.reads != Reads::BatchP95;
+        for slot in slots.iter().filter(watched) {
+            tasks.spawn(signals::watch(Arc::clone(slot), ends.clone()));
+        }
+        // A look that fails is a look, and comes to its end.
+        while !slots.iter().filter(watched).all(|slot| slot.is_read()) {
+            tokio::time::sleep(NOTICE / 10).await;
+        }
+        self.look();
+        let throttle = Arc::clone(self);
+        tasks.spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                throttle.look();
+            }
         });
-        Throttle {
-            rows: spec
-                .rows_per_second
-                .and_then(|rate| Rate::new("rows_per_second", u64::from(rate))),
-            bytes: spec.bytes_per_second.and_then(|rate| Rate::new("bytes_per_second", rate)),
-            batches,
-            pause: spec.pause_between_batches,
+        tasks
+    }
+
+    fn look(&self) {
+        let slots = self.slots.get().map(Vec::as_slice).unwrap_or_default();
+        self.state().look(&self.spec, slots);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what people ask for, and this process's part of the budget.
+    pub fn steer(&self, orders: Orders) {
+        let mut state = self.state();
+        if state.orders != orders {
+            state.orders = orders;
+            state.set_rates(&self.spec);
         }
     }
 
-    /// Waits until a batch of `rows` and `bytes` may go; how long it waited.
-    pub async fn admit(&self, emitter: &Emitter, step: &str, rows: u64, bytes: u64) -> Duration {
+    /// Rows of a batch, where somebody asked for another number than the plan's.
+    pub fn batch_rows(&self) -> Option<u32> {
+        self.state().orders.batch_rows
+    }
+
+    /// There is a budget, of which other processes have to know.
+    pub fn is_limited(&self) -> bool {
+        self.state().rates.iter().any(Option::is_some)
+    }
+
+    /// A batch took so long from begin to commit.
+    pub fn observe(&self, batch: Duration) {
+        if !self.spec.signals.is_empty() {
+            self.state().took(batch);
+        }
+    }
+
+    /// What this process says of itself.
+    pub fn report(&self) -> Report {
+        let slots = self.slots.get().map(Vec::as_slice).unwrap_or_default();
+        let state = self.state();
+        Report {
+            at_work: state.at_work(),
+            reason: state.waiting.as_ref().filter(|_| state.at_work()).map(Reason::to_string),
+            hold: state.held().map(|reason| reason.to_string()),
+            signals: slots
+                .iter()
+                .map(|slot| slot.reason())
+                .map(|reason| (reason.reading(), reason.utilization() >= 1.0))
+                .collect(),
+        }
+    }
+
+    /// Waits until a batch of `rows` and `bytes` may go; how long it waited. Can be dropped at
+    /// any moment.
+    pub async fn admit(
+        &self,
+        last: &mut Worked,
+        emitter: &Emitter,
+        step: &str,
+        rows: u64,
+        bytes: u64,
+    ) -> Duration {
         let begun = Instant::now();
-        if let Some(pause) = self.pause {
-            tokio::time::sleep(pause).await;
-            let seconds = pause.as_secs_f64();
-            tell(emitter, step, "pause_between_batches", seconds, seconds, pause);
+        let worked = last.since.map_or(Duration::ZERO, |since| since.elapsed());
+        let mut wait = Wait::new(emitter, step);
+        for (which, amount) in [(2, 1.0), (0, rows as f64), (1, bytes as f64)] {
+            self.take(&mut wait, which, amount).await;
         }
-        if let Some((limiter, rate)) = &self.batches {
-            let before = Instant::now();
-            limiter.until_ready().await;
-            tell(emitter, step, "batches_per_second", *rate, *rate, before.elapsed());
-        }
-        for (rate, amount) in [(&self.rows, rows), (&self.bytes, bytes)] {
-            if let Some(rate) = rate {
-                let before = Instant::now();
-                rate.take(amount).await;
-                tell(emitter, step, rate.signal, rate.limit, rate.limit, before.elapsed());
-            }
-        }
+        // What was waited for a rate is rest already.
+        self.rest(&mut wait, begun, last.since.is_some(), worked).await;
+        self.hold(&mut wait).await;
+        last.since = Some(Instant::now());
         begun.elapsed()
+    }
+
+    /// The pause between batches, and the rest that is due after so much work.
+    async fn rest(&self, wait: &mut Wait<'_>, begun: Instant, is_between: bool, worked: Duration) {
+        let pause = self.spec.pause_between_batches.filter(|_| is_between).unwrap_or_default();
+        loop {
+            let (due, reason) = {
+                let mut state = self.state();
+                state.asked = Some(Instant::now());
+                let duty = self.spec.duty.unwrap_or(1.0) * state.pace;
+                let rest = aimd::rest(worked.as_secs_f64(), duty);
+                let rest = Duration::try_from_secs_f64(rest).unwrap_or(Duration::MAX);
+                let pause_reason = || {
+                    let seconds = pause.as_secs_f64();
+                    let unit = crate::plan::throttle::Unit::Seconds;
+                    Reason::number("pause_between_batches", seconds, seconds, unit)
+                };
+                match rest > pause {
+                    true => (rest, state.pace_reason(self.spec.duty)),
+                    false => (pause, pause_reason()),
+                }
+            };
+            let left = due.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return self.go_on(wait);
+            }
+            self.wait_for(wait, reason);
+            tokio::time::sleep(left.min(NOTICE)).await;
+        }
+    }
+
+    /// Takes `amount` from one of the rates. A part that is taken stays taken when the rate
+    /// changes meanwhile.
+    async fn take(&self, wait: &mut Wait<'_>, which: usize, amount: f64) {
+        let mut done = 0.0;
+        loop {
+            let rate: Option<Arc<Rate>> = {
+                let mut state = self.state();
+                state.asked = Some(Instant::now());
+                state.rates.get(which).cloned().flatten()
+            };
+            let Some(rate) = rate else { return self.go_on(wait) };
+            let left = rate.units(amount * (1.0 - done));
+            if left <= 0.0 || amount <= 0.0 {
+                return self.go_on(wait);
+            }
+            let slice = tokio::time::timeout(NOTICE, rate.slice(left)).await;
+            match slice {
+                Ok(rest) if rest <= 0.0 => return self.go_on(wait),
+                Ok(rest) => done = 1.0 - rest / rate.units(amount),
+                Err(_) => {}
+            }
+            let reason = self.state().rate_reason(&rate);
+            self.wait_for(wait, reason);
+        }
+    }
+
+    /// Waits while somebody or something asks for a pause.
+    async fn hold(&self, wait: &mut Wait<'_>) {
+        loop {
+            let reason = {
+                let mut state = self.state();
+                state.asked = Some(Instant::now());
+                state.held()
+            };
+            let Some(reason) = reason else { return self.go_on(wait) };
+            self.wait_for(wait, reason);
+            tokio::time::sleep(NOTICE).await;
+        }
+    }
+
+    fn wait_for(&self, wait: &mut Wait<'_>, reason: Reason) {
+        self.state().waiting = Some(reason.clone());
+        wait.because(reason);
+    }
+
+    fn go_on(&self, wait: &mut Wait<'_>) {
+        self.state().waiting = None;
+        wait.done();
     }
 }
 
-fn tell(emitter: &Emitter, step: &str, signal: &str, value: f64, limit: f64, waited: Duration) {
-    if waited < WORTH_TELLING {
-        return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Listener};
+
+    struct Deaf;
+
+    impl Listener for Deaf {
+        fn event(&self, _: &Event) {}
     }
-    emitter.emit(What::Throttled {
-        step: step.to_owned(),
-        signal: signal.to_owned(),
-        value,
-        limit,
-        seconds: waited.as_secs_f64(),
-    });
+
+    /// Rows that four workers got in `time`, in batches of `batch`.
+    async fn rows(throttle: &Arc<Throttle>, batch: u64, time: Duration) -> u64 {
+        let mut workers = JoinSet::new();
+        let until = Instant::now() + time;
+        for _ in 0..4 {
+            let throttle = Arc::clone(throttle);
+            workers.spawn(async move {
+                let emitter = Emitter::new("p", "r", Arc::new(Deaf));
+                let (mut worked, mut rows) = (Worked::default(), 0);
+                while Instant::now() < until {
+                    let admit = throttle.admit(&mut worked, &emitter, "s", batch, 0);
+                    let left = until.saturating_duration_since(Instant::now());
+                    match tokio::time::timeout(left, admit).await {
+                        Ok(_) => rows += batch,
+                        Err(_) => break,
+                    }
+                }
+                rows
+            });
+        }
+        workers.join_all().await.into_iter().sum()
+    }
+
+    #[tokio::test]
+    async fn workers_share_a_rate_that_changes_at_once() {
+        let spec = ThrottleSpec { rows_per_second: Some(200_000), ..ThrottleSpec::default() };
+        let throttle = Arc::new(Throttle::new(&spec));
+        let got = rows(&throttle, 500, Duration::from_secs(1)).await;
+        assert!((170_000..=203_000).contains(&got), "{got}");
+        throttle.steer(Orders { processes: 2, rows_per_second: Some(4000), ..Orders::default() });
+        let got = rows(&throttle, 10, Duration::from_secs(1)).await;
+        assert!((1700..=2100).contains(&got), "{got}");
+        throttle.steer(Orders { paused: true, ..Orders::default() });
+        assert_eq!(rows(&throttle, 10, Duration::from_millis(300)).await, 0);
+    }
 }

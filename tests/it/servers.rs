@@ -67,18 +67,34 @@ fn an_unknown_error_stops_the_step_and_makes_no_reject() {
 }
 
 /// A server of its own, which a test may stop.
-struct Server {
+pub struct Server {
     dir: tempfile::TempDir,
     script: &'static str,
-    url: String,
+    pub url: String,
 }
 
-const POSTGRES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres");
-const MARIADB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mariadb");
+pub const POSTGRES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres");
+pub const MARIADB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mariadb");
 
 impl Server {
     /// Started by `wrap` (a command before the script's), which may be empty.
-    fn start(script: &'static str, wrap: &[&str]) -> Server {
+    pub fn start(script: &'static str, wrap: &[&str]) -> Server {
+        Server::begin(script, wrap, "start", "--fast")
+    }
+
+    /// A MariaDB that replicas can follow, and one that does.
+    pub fn replicated() -> (Server, Server) {
+        let primary = Server::begin(MARIADB, &[], "primary", "--fast");
+        let replica = Server::begin(MARIADB, &[], "replica", &primary.home());
+        (primary, replica)
+    }
+
+    /// A streaming standby of `of`.
+    pub fn standby(of: &Server) -> Server {
+        Server::begin(POSTGRES, &[], "standby", &of.home())
+    }
+
+    fn begin(script: &'static str, wrap: &[&str], command: &str, more: &str) -> Server {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -86,7 +102,7 @@ impl Server {
         let home = dir.path().join("pg");
         let output = Command::new(words[0])
             .args(&words[1..])
-            .args(["start", home.to_str().unwrap(), "--fast"])
+            .args([command, home.to_str().unwrap(), more])
             .output()
             .unwrap();
         let out = String::from_utf8(output.stdout).unwrap();
@@ -99,7 +115,7 @@ impl Server {
         self.dir.path().join("pg").display().to_string()
     }
 
-    fn script(&self, command: &str) {
+    pub fn script(&self, command: &str) {
         let done = Command::new(self.script).args([command, &self.home()]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }

@@ -43,7 +43,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("draft", &["mapping", "sql"]),
     ("db", &["error", "fail", "key", "mapping", "plan", "sql", "value"]),
     ("ledger", &["db", "error", "event", "key", "sql", "value"]),
-    ("throttle", &["event", "plan"]),
+    ("throttle", &["db", "error", "event", "plan", "sql"]),
     (
         "engine",
         &[

@@ -34,8 +34,16 @@ pub async fn run(demo: &Demo, ui: &Ui) -> u8 {
         target: None,
     };
     let hold = Hold { lease: 60 };
-    let run =
-        Run { plan: plan.clone(), dry_run: false, step: None, workers: None, join: false, hold };
+    let run = Run {
+        plan: plan.clone(),
+        dry_run: false,
+        step: None,
+        workers: None,
+        join: false,
+        window: None,
+        stop_after: None,
+        hold,
+    };
     let code = super::run::run(&run, &global, ui).await;
     if code == exit::DONE {
         let plan = plan.display();

@@ -7,6 +7,7 @@ pub mod rollback;
 pub mod run;
 pub mod status;
 pub mod texts;
+pub mod throttle;
 pub mod verify;
 
 use tablelift::run::Outcome;
@@ -22,6 +23,9 @@ fn summary(ui: &Ui, outcome: &Outcome, summary: &Summary, verb: &str) {
         ui.say("");
     }
     ui.say(&tables::counts(&outcome.tables));
+    for wait in summary.waits() {
+        ui.say(&format!("waited {wait}"));
+    }
     for slow in summary.slow() {
         ui.warn(&format!("the check {slow} is slower than its warn_over"));
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tablelift::error::Kind;
 use tablelift::run::{Preview, Runner};
 
 use crate::cli::args::{Global, Run};
@@ -19,6 +20,8 @@ pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
     };
     runner.settings.step.clone_from(&run.step);
     runner.settings.workers = run.workers;
+    runner.settings.window.clone_from(&run.window);
+    runner.settings.stop_after = run.stop_after;
     runner.settings.patience = Duration::from_secs(run.hold.lease);
     if run.dry_run {
         return preview(&runner, ui).await;
@@ -34,6 +37,10 @@ pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
             };
             super::summary(ui, &outcome, &summary, &verb);
             outcome.exit_code
+        }
+        Err(error) if error.kind == Kind::Asked => {
+            ui.say(&format!("{error}; {}", error.hint.as_deref().unwrap_or_default()));
+            error.exit_code()
         }
         Err(error) => {
             for line in summary.differences() {

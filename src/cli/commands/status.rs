@@ -49,6 +49,9 @@ fn show(ui: &Ui, status: &Status) {
     if let Some(error) = &status.error {
         ui.say(&format!("last error: {}", clean(error)));
     }
+    if let Some(reason) = &status.waits_for {
+        ui.say(&format!("throttled: {}", clean(reason)));
+    }
     if !status.deferred.is_empty() {
         ui.say(&format!(
             "indexes dropped until the step's end, the next run or a rollback: {}",

@@ -79,10 +79,16 @@ impl Listener for Bars {
                 state.here = 0;
                 state.waiting.clear();
             }
-            What::Throttled { signal, limit, seconds, .. } => {
-                state.waiting = format!("  throttled: {signal} {limit} (waited {seconds:.1} s)");
+            What::Throttled { reason, .. } => {
+                state.waiting = format!("  throttled: {}", clean(reason));
+                if let Some(bar) = &state.bar {
+                    bar.set_message(state.waiting.trim_start().to_owned());
+                }
             }
-            What::BatchCommitted { rows, .. } => {
+            What::BatchCommitted { rows, waited_seconds, .. } => {
+                if *waited_seconds < 0.05 {
+                    state.waiting.clear();
+                }
                 state.here += rows;
                 state.rows += rows;
                 let elapsed = state.begun.map(|begun| begun.elapsed()).unwrap_or_default();

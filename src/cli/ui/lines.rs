@@ -11,6 +11,10 @@ use super::text::{clean, grouped, seconds};
 /// Between two lines of progress.
 const INTERVAL: Duration = Duration::from_secs(5);
 
+/// Limits that are always there: the line of progress says how long they held the run back.
+const STATIC: &[&str] =
+    &["rows_per_second", "bytes_per_second", "batches_per_second", "pause_between_batches", "duty"];
+
 /// Prints a line now and then, on stderr.
 pub struct Lines {
     verbose: bool,
@@ -23,13 +27,16 @@ struct State {
     rows: u64,
     all: Option<u64>,
     waited: f64,
+    /// The last signal that a line named, and when.
+    throttled: Option<(String, Instant)>,
 }
 
 impl Lines {
     /// `verbose`: every batch is a line.
     pub fn new(verbose: bool) -> Lines {
         let now = Instant::now();
-        let state = State { last: now, begun: now, rows: 0, all: None, waited: 0.0 };
+        let state =
+            State { last: now, begun: now, rows: 0, all: None, waited: 0.0, throttled: None };
         Lines { verbose, state: Mutex::new(state) }
     }
 }
@@ -126,6 +133,14 @@ impl Listener for Lines {
                         grouped(rate as u64),
                         waited.unwrap_or_default()
                     ));
+                }
+            }
+            What::Throttled { step, signal, reason, .. } if !STATIC.contains(&signal.as_str()) => {
+                let said =
+                    |(last, at): &(String, Instant)| last == signal && at.elapsed() < INTERVAL;
+                if !state.throttled.as_ref().is_some_and(said) {
+                    state.throttled = Some((signal.clone(), Instant::now()));
+                    line = Some(format!("{}: throttled: {}", clean(step), clean(reason)));
                 }
             }
             _ => {}

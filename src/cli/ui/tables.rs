@@ -1,5 +1,6 @@
 //! The summary: steps, counts before and after, what failed, the verdict.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
@@ -21,6 +22,8 @@ struct State {
     checks: u64,
     checks_failed: Vec<String>,
     slow: Vec<String>,
+    /// Signal → seconds that batches waited for it, and its last reason.
+    waits: BTreeMap<String, (f64, String)>,
     protected: u64,
     protected_failed: Vec<String>,
     counts_failed: Vec<String>,
@@ -47,6 +50,10 @@ impl Summary {
                 if *slow {
                     state.slow.push(clean(check));
                 }
+            }
+            What::Throttled { signal, reason, seconds, .. } => {
+                let wait = state.waits.entry(signal.clone()).or_default();
+                *wait = (wait.0 + seconds, reason.clone());
             }
             What::ProtectFinished { table, ok, differences, difference_count, .. } => {
                 state.protected += 1;
@@ -101,6 +108,13 @@ impl Summary {
         };
         let all = [&state.counts_failed, &state.protected_failed, &state.checks_failed];
         all.into_iter().flatten().cloned().collect()
+    }
+
+    /// What batches waited for, a second or more over all workers of this process.
+    pub fn waits(&self) -> Vec<String> {
+        let state = self.state.lock().map(|state| state.clone()).unwrap_or_default();
+        let worth = state.waits.values().filter(|(waited, _)| *waited >= 1.0);
+        worth.map(|(waited, reason)| format!("{}: {}", seconds(*waited), clean(reason))).collect()
     }
 
     /// Slow checks.

@@ -40,7 +40,9 @@ struct Values {
     page: Page,
     /// Bytes that the page takes in memory.
     held: u64,
-    most_rows: usize,
+    /// Rows of a page; `None`: a batch's, which may change.
+    most_rows: Option<u32>,
+    shared: Arc<Shared>,
     most_held: u64,
 }
 
@@ -53,7 +55,8 @@ impl Maker for Values {
         self.page.bytes += bytes;
         self.held += bytes + (row.len() * size_of::<Value>()) as u64;
         self.page.rows.push(to_values(row, &self.kinds)?);
-        Ok(self.page.rows.len() >= self.most_rows || self.held >= self.most_held)
+        let most = self.most_rows.map_or(self.shared.size.rows(), u64::from).max(1);
+        Ok(self.page.rows.len() as u64 >= most || self.held >= self.most_held)
     }
 
     fn size(&self) -> u64 {
@@ -195,24 +198,27 @@ impl Route for Decode {
         self.taken = 0;
         self.ahead = None;
         self.files = None;
-        let most = self.page_rows.unwrap_or(self.shared.job.options.batch_rows).max(1) as usize;
         if let Some(files) = &self.shared.files {
             let done = match chunk.pos.as_ref().map(|key| key.0.as_slice()) {
                 Some([KeyPart::Int(number)]) => usize::try_from(*number).unwrap_or(0),
                 _ => 0,
             };
             self.position = done;
-            self.files = Some(FileAhead::start(&self.shared, files, done as u64, most));
+            // Files are read once, whatever becomes of the size.
+            let rows = self.page_rows.unwrap_or(self.shared.job.options.batch_rows).max(1);
+            self.files = Some(FileAhead::start(&self.shared, files, done as u64, rows as usize));
         } else {
             self.position = 0;
+            let size = u32::try_from(self.shared.size.rows()).unwrap_or(u32::MAX);
+            let rows = self.page_rows.unwrap_or(size).max(1);
             let job = &self.shared.job;
-            let rows = self.page_rows.unwrap_or(job.options.batch_rows);
             let kinds = job.mapping.inputs.iter().map(|input| input.kind_read()).collect();
             let maker = Values {
                 kinds,
                 page: Page::default(),
                 held: 0,
-                most_rows: rows.max(1) as usize,
+                most_rows: self.page_rows,
+                shared: Arc::clone(&self.shared),
                 most_held: self.shared.room.half(),
             };
             self.ahead = Some(ReadAhead::start(Arc::clone(&self.shared), chunk, rows, &[], maker));

@@ -66,6 +66,8 @@ struct Encoder {
     /// Rows and encoded bytes of the batch so far.
     batch_rows: u64,
     batch_bytes: u64,
+    /// Bytes of its values as they came.
+    batch_values: u64,
     /// Rows of the chunk so far.
     position: usize,
     spare: Spare,
@@ -91,13 +93,15 @@ impl Encoder {
             block: Block::default(),
             batch_rows: 0,
             batch_bytes: 0,
+            batch_values: 0,
             position: 0,
         }
     }
 
     fn batch_is_full(&self) -> bool {
-        self.batch_rows >= u64::from(self.shared.job.options.batch_rows)
+        self.batch_rows >= self.shared.size.rows()
             || self.batch_bytes >= self.shared.room.batch()
+            || self.batch_values >= self.shared.size.bytes()
     }
 }
 
@@ -139,6 +143,7 @@ impl Maker for Encoder {
         self.block.rows += 1;
         self.block.bytes += bytes;
         self.batch_rows += 1;
+        self.batch_values += bytes;
         self.batch_bytes += (self.block.encoded.data.len() - start) as u64;
         Ok(self.block.encoded.data.len() >= BLOCK_BYTES || self.batch_is_full())
     }
@@ -156,7 +161,7 @@ impl Maker for Encoder {
         if ends {
             block.ends = true;
             block.upto = last;
-            (self.batch_rows, self.batch_bytes) = (0, 0);
+            (self.batch_rows, self.batch_bytes, self.batch_values) = (0, 0, 0);
         }
         Some((block, ends))
     }

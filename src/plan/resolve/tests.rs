@@ -57,14 +57,48 @@ fn what_comes_later_is_not_unknown() {
         let found = errors(&format!("{HEAD}[[step]]\nname = \"s\"\n{step}\n"));
         assert!(found[0].1.contains("not supported yet"), "{found:?}");
     }
-    let found = errors(&format!(
-        "{HEAD}[throttle.back_off_when]\nbatch_p95 = \"2s\"\n[[step]]\nname = \"s\"\nsql = \"x\"\n"
-    ));
-    assert!(found[0].1.contains("not supported yet"), "{found:?}");
     let other = HEAD.replace("sqlite:a.db", "oracle://u:secret@h/d");
     let found = errors(&format!("{other}[[step]]\nname = \"s\"\nsql = \"x\"\n"));
     assert!(found[0].1.contains("unknown scheme"), "{found:?}");
     assert!(!format!("{found:?}").contains("secret"));
+}
+
+#[test]
+fn a_throttle_with_everything() {
+    let text = format!(
+        "{HEAD}[defaults]\nbatch_bytes = \"1MB\"\nbatch_time = \"500ms\"\n\
+         [throttle]\nduty = 0.5\nwindow = \"22:00-06:00 Europe/Berlin\"\nstop_after = \"6h\"\n\
+         [throttle.back_off_when]\nbatch_p95 = \"2s\"\nfile = \"f\"\nquery = \"q\"\nlimit = 3\n\
+         [[throttle.signal]]\nname = \"n\"\nsql = \"s\"\npause_over = 0\non = \"source\"\n\
+         [[throttle.signal]]\nhttp = \"http://h/\"\n\
+         [[step]]\nname = \"a\"\nsql = \"x\"\n"
+    );
+    let plan = load(&text).unwrap().plan;
+    let signals: Vec<String> = plan
+        .throttle
+        .signals
+        .iter()
+        .map(|one| format!("{} {} {} {}", one.name, one.limit, one.above, one.source))
+        .collect();
+    assert_eq!(
+        signals,
+        [
+            "batch_p95 2 false false",
+            "file 0 false false",
+            "query 3 false false",
+            "n 0 true true",
+            "http 1 false false"
+        ]
+    );
+    assert_eq!(plan.steps[0].options.batch_bytes, Some(1_000_000));
+    let wrong = text
+        .replace("duty = 0.5", "duty = 1.5")
+        .replace("Europe/Berlin", "Nowhere")
+        .replace("limit = 3\n", "")
+        .replace("pause_over = 0", "pause_over = 0\nlimit = 1")
+        .replace("http://h/", "ftp://h/");
+    let found = errors(&wrong);
+    assert_eq!(found.len(), 5, "{found:?}");
 }
 
 #[test]
