@@ -218,6 +218,13 @@ pub struct Run {
     /// Concurrent chunks within one step, instead of the plan's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), env = "TABLELIFT_WORKERS")]
     pub workers: Option<u32>,
+    /// At most so many rows a second, over all processes, instead of the plan's; what `tablelift
+    /// throttle` asks for comes first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), env = "TABLELIFT_ROWS_PER_SECOND")]
+    pub rows_per_second: Option<u32>,
+    /// Batches of so many rows at most, instead of each step's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "TABLELIFT_BATCH_ROWS")]
+    pub batch_rows: Option<u32>,
     /// Work on the chunks of a run that another process conducts, here or on another machine;
     /// take its place if it dies, and begin the run if nobody has
     #[arg(long, conflicts_with_all = ["dry_run", "step"])]

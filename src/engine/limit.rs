@@ -10,6 +10,9 @@ use crate::plan::Options;
 /// A batch whose time is limited begins with so many rows: what they cost is not known yet.
 const FIRST_TIMED: u64 = 500;
 
+/// Batches that shrink for others have so many rows still: their own cost is the larger part then.
+const FEWEST_SHARED: u64 = 100;
+
 /// A size that batches are read ahead in.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BatchSize {
@@ -63,10 +66,11 @@ impl Size {
         self.bytes.unwrap_or(u64::MAX)
     }
 
-    /// Takes the rows that somebody asked for, instead of the step's.
-    pub fn ask(&self, rows: Option<u32>) -> BatchSize {
+    /// Takes the rows that somebody asked for, instead of the step's, and `share` of them.
+    pub fn ask(&self, rows: Option<u32>, share: f64) -> BatchSize {
         let most = rows.map_or(self.rows, |rows| u64::from(rows.max(1)));
-        let now = most.min(self.timed.load(Ordering::Relaxed));
+        let shared = ((most as f64 * share) as u64).max(most.min(FEWEST_SHARED));
+        let now = shared.min(self.timed.load(Ordering::Relaxed));
         self.now.store(now, Ordering::Relaxed);
         BatchSize { asked: rows, rows: now }
     }
@@ -188,9 +192,13 @@ mod tests {
         assert_eq!(size.fewer(Waiting { rows: 100, bytes: 1000 }), None);
         assert_eq!(size.fewer(Waiting { rows: 2, bytes: 90_000 }), Some(1));
         assert_eq!(size.fewer(Waiting { rows: 1, bytes: 90_000 }), None, "a row is never cut");
-        let (first, then) = (size.ask(None), size.ask(Some(700)));
+        let (first, then) = (size.ask(None, 1.0), size.ask(Some(700), 1.0));
         assert_eq!((first.rows, then.rows, size.rows()), (100, 700, 700));
-        assert!(then.differs(first) && !size.ask(Some(700)).differs(then));
+        assert!(then.differs(first) && !size.ask(Some(700), 1.0).differs(then));
+        assert_eq!(size.ask(Some(700), 0.25).rows, 175);
+        assert_eq!(size.ask(Some(700), 0.01).rows, 100, "no smaller than pays");
+        assert_eq!(size.ask(Some(60), 0.01).rows, 60);
+        size.ask(Some(700), 1.0);
         let mut limit = BatchLimit::new(100);
         limit.set_most(700);
         assert_eq!(limit.rows(), 700);

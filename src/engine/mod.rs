@@ -90,6 +90,11 @@ pub async fn run(shared: Arc<Shared>, workers: u32) -> Result<()> {
 }
 
 impl Shared {
+    /// How large batches may be now: as the step says, or as people and signals ask.
+    pub fn batch_size(&self) -> limit::BatchSize {
+        self.size.ask(self.throttle.batch_rows(), self.throttle.batch_share())
+    }
+
     /// A session that reads the source at the run's moment.
     pub async fn reader(&self) -> Result<Box<dyn Session>> {
         if let Some(session) = self.readers.lock().ok().and_then(|mut readers| readers.pop()) {

@@ -112,7 +112,7 @@ impl Worker {
     async fn own_route(&mut self, chunk: &Chunk) -> Result<()> {
         self.stands_in = false;
         self.route = route(&self.shared, chunk);
-        self.sized = self.shared.size.ask(self.shared.throttle.batch_rows());
+        self.sized = self.shared.batch_size();
         self.route.seek(chunk).await
     }
 
@@ -138,7 +138,7 @@ impl Worker {
     async fn batch(&mut self, chunk: &mut Chunk) -> Result<Turn> {
         let shared = Arc::clone(&self.shared);
         let (ledger, step) = (&shared.ledger, shared.job.step.as_str());
-        let sized = shared.size.ask(shared.throttle.batch_rows());
+        let sized = shared.batch_size();
         let rereads = chunk.kind == ChunkKind::Range && shared.files.is_none();
         if rereads && sized.differs(self.sized) {
             // What is read ahead was cut for other batches; files would be read from their start.

@@ -48,10 +48,11 @@ pub fn json_schema() -> Value {
                 "back_off_when": back_off_when(),
                 "signal": list(object(json!({
                     "name": text("As reasons and events show it."),
-                    "sql": text("A query that gives one number."),
-                    "http": text("A URL that answers with a number, or with any success."),
+                    "sql": text("A query that gives one number, or with slower_than any query that does not write."),
+                    "http": text("A URL (http, https) that answers with a number, or with any success."),
                     "limit": { "type": "number", "minimum": 0, "description": "Waits at this value and above." },
                     "pause_over": { "type": "number", "minimum": 0, "description": "Waits above this value." },
+                    "slower_than": text("\"20ms\": waits while the sql takes longer, of the slowest of a second."),
                     "on": { "enum": ["target", "source"], "description": "Where the query runs." },
                 }), &[])),
             }), &[]),

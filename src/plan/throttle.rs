@@ -60,6 +60,8 @@ pub enum Reads {
     Gauge(Gauge),
     /// One number from a query.
     Query(String),
+    /// How long a query takes.
+    Latency(String),
     /// The answer of a web server: its number where there is a limit, or any success.
     Http {
         /// Its URL.
@@ -216,13 +218,15 @@ fn signal(mut reader: Reader<'_, '_>) -> Option<SignalSpec> {
     let (sql, http) = (reader.string("sql"), reader.string("http"));
     let limit = decimal(&mut reader, "limit", 0.0, 1e18);
     let over = decimal(&mut reader, "pause_over", 0.0, 1e18);
+    let slower = reader.duration("slower_than");
     let on = reader.word("on", &[("target", false), ("source", true)]);
     let place = reader.span;
     reader.finish();
     let reads = match (sql, http) {
+        (Some(sql), None) if slower.is_some() => Reads::Latency(sql),
         (Some(sql), None) => Reads::Query(sql),
-        (None, Some(url)) if !url.starts_with("http://") => {
-            findings.error(place, "`http` is a URL that begins with http://", None);
+        (None, Some(url)) if !["http://", "https://"].iter().any(|one| url.starts_with(one)) => {
+            findings.error(place, "`http` is a URL that begins with http:// or https://", None);
             return None;
         }
         (None, Some(url)) => Reads::Http { url, number: limit.or(over).is_some() },
@@ -232,23 +236,30 @@ fn signal(mut reader: Reader<'_, '_>) -> Option<SignalSpec> {
         }
     };
     let (limit, above) = match (limit, over, &reads) {
-        (Some(limit), None, _) => (limit, false),
-        (None, Some(over), _) => (over, true),
+        (None, None, Reads::Latency(_)) => (slower.unwrap_or_default().as_secs_f64(), false),
+        (Some(limit), None, Reads::Query(_) | Reads::Http { .. }) if slower.is_none() => {
+            (limit, false)
+        }
+        (None, Some(over), Reads::Query(_) | Reads::Http { .. }) if slower.is_none() => {
+            (over, true)
+        }
         // Any success is fine then, and nothing else.
-        (None, None, Reads::Http { .. }) => (1.0, false),
+        (None, None, Reads::Http { .. }) if slower.is_none() => (1.0, false),
         _ => {
-            let help = "limit = 100 waits at 100 and more, pause_over = 0 at more than 0";
-            let message = "a signal has either `limit` or `pause_over`";
+            let help = "limit = 100 waits at 100 and more, pause_over = 0 at more than 0, \
+                        slower_than = \"20ms\" while the sql takes longer than that";
+            let message = "a signal has one of `limit`, `pause_over` and (with sql) `slower_than`";
             findings.error(place, message, Some(help.to_owned()));
             return None;
         }
     };
     let kind = if matches!(reads, Reads::Http { .. }) { "http" } else { "sql" };
+    let unit = if slower.is_some() { Unit::Seconds } else { Unit::Count };
     Some(SignalSpec {
         name: name.unwrap_or_else(|| kind.to_owned()),
         reads,
         limit,
-        unit: Unit::Count,
+        unit,
         above,
         source: on.unwrap_or(false),
     })
@@ -332,7 +343,8 @@ pub fn fits(
             Reads::Gauge(Gauge::OldestTransaction | Gauge::ArchiveBacklog | Gauge::SlotRetention)
         );
         let asks_server = matches!(signal.reads, Reads::Gauge(_) | Reads::ReplicaLag(_));
-        let nothing = end.url.is_empty() && matches!(signal.reads, Reads::Query(_));
+        let nothing =
+            end.url.is_empty() && matches!(signal.reads, Reads::Query(_) | Reads::Latency(_));
         let message = if nothing || (asks_server && (end.url.is_empty() || is("sqlite:"))) {
             format!("`{}` needs a server, and there is none at that end", signal.name)
         } else if postgres_only && mysql {

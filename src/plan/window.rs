@@ -16,7 +16,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Reads `22:00-06:00 Europe/Berlin`; without a zone it is UTC.
+    /// Reads `22:00-06:00 Europe/Berlin`, also with seconds; without a zone it is UTC.
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -24,7 +24,10 @@ impl Window {
         let form = "write it like 22:00-06:00 Europe/Berlin";
         let (times, zone) = text.trim().split_once(' ').unwrap_or((text.trim(), "UTC"));
         let (opens, closes) = times.split_once('-').ok_or(form)?;
-        let time = |text: &str| Time::strptime("%H:%M", text).map_err(|_| form.to_owned());
+        let time = |text: &str| {
+            let found = Time::strptime("%H:%M", text).or_else(|_| Time::strptime("%H:%M:%S", text));
+            found.map_err(|_| form.to_owned())
+        };
         let (opens, closes) = (time(opens)?, time(closes)?);
         if opens == closes {
             return Err("it opens and closes at the same time".to_owned());

@@ -224,6 +224,15 @@ impl Runner {
         Runner { plan: Arc::new(plan), settings, expansion, ending: Ending::default() }
     }
 
+    /// Other limits than the plan's, for this process.
+    pub fn limit(&mut self, rows_per_second: Option<u32>, batch_rows: Option<u32>) {
+        let plan = Arc::make_mut(&mut self.plan);
+        plan.throttle.rows_per_second = rows_per_second.or(plan.throttle.rows_per_second);
+        for step in &mut plan.steps {
+            step.options.batch_rows = batch_rows.unwrap_or(step.options.batch_rows);
+        }
+    }
+
     /// Ends the run when its window closes or its time is up, until the answer is dropped.
     fn watch_the_clock(&self) -> Result<ending::Watching> {
         let Settings { window, stop_after, stop, .. } = &self.settings;

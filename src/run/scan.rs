@@ -111,5 +111,7 @@ async fn scan_step(
     let decode = Choice::Decode("nothing is written".to_owned());
     let bound = Bound { choice: decode, ..bound };
     let shared = Arc::new(look::shared(runner, step, bound, source, target));
+    let ends = super::throttle::ends(&runner.plan, source, target);
+    let _watching = shared.throttle.watch(&ends).await;
     scan(&shared, &chunks, writer.as_mut()).await
 }

@@ -8,6 +8,8 @@ pub const LEAST: f64 = 0.05;
 const RISE: f64 = 0.05;
 /// From here to the limit the pace stays as it is: a pace that always changes swings.
 const NEAR: f64 = 0.9;
+/// Below a pace of one in so many, batches are small already and workers rest.
+const SMALL: f64 = 4.0;
 
 /// The pace after a look that found `utilization` (1.0 is the limit); full speed is 1.0.
 pub fn next(pace: f64, utilization: f64) -> f64 {
@@ -18,6 +20,18 @@ pub fn next(pace: f64, utilization: f64) -> f64 {
     } else {
         pace
     }
+}
+
+/// The part of its rows that a batch may have at this pace. Batches shrink before rests come:
+/// what others feel is the length of a batch and of its commit more than how often it comes, and
+/// a run of small batches is still fast. Measured by `scripts/bench-service`.
+pub fn share(pace: f64) -> f64 {
+    pace * pace
+}
+
+/// The part of its time that a worker may work at this pace.
+pub fn duty(pace: f64) -> f64 {
+    (pace * SMALL).min(1.0)
 }
 
 /// How long to rest after working for `worked` seconds, to work `duty` (0 to 1) of the time.
@@ -47,6 +61,13 @@ mod tests {
         assert_eq!(looks, 19);
         assert!((next(0.4, 0.95) - 0.4).abs() < 1e-9, "near the limit it stays");
         assert!((next(1.0, f64::NAN) - 0.5).abs() < 1e-9, "what is no number is over");
+    }
+
+    #[test]
+    fn batches_shrink_before_workers_rest() {
+        assert!(share(1.0) == 1.0 && duty(1.0) == 1.0);
+        assert!(share(0.5) == 0.25 && duty(0.5) == 1.0);
+        assert!((duty(LEAST) - 0.2).abs() < 1e-9 && share(LEAST) < 0.01);
     }
 
     #[test]

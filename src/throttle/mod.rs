@@ -116,6 +116,11 @@ impl Throttle {
         self.state().orders.batch_rows
     }
 
+    /// The part of its rows that a batch may have, so that others feel less of it.
+    pub fn batch_share(&self) -> f64 {
+        aimd::share(self.state().pace)
+    }
+
     /// There is a budget, of which other processes have to know.
     pub fn is_limited(&self) -> bool {
         self.state().rates.iter().any(Option::is_some)
@@ -174,7 +179,7 @@ impl Throttle {
             let (due, reason) = {
                 let mut state = self.state();
                 state.asked = Some(Instant::now());
-                let duty = self.spec.duty.unwrap_or(1.0) * state.pace;
+                let duty = self.spec.duty.unwrap_or(1.0) * aimd::duty(state.pace);
                 let rest = aimd::rest(worked.as_secs_f64(), duty);
                 let rest = Duration::try_from_secs_f64(rest).unwrap_or(Duration::MAX);
                 let pause_reason = || {

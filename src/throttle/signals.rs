@@ -1,17 +1,26 @@
 //! Reads the signals, each in a task of its own, so that one that hangs holds up no other.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::lag::Lag;
 use super::reason::{Reason, Value};
+use super::state::p95;
 use crate::db::{Access, Database, Session, gauges};
 use crate::error::{Error, Result};
 use crate::plan::throttle::{Reads, Replica, SignalSpec};
+use crate::sql::Statement;
 
 /// Between two looks.
 pub const LOOK: Duration = Duration::from_millis(500);
+
+/// Between two looks at how long a query takes: one look says little of what users feel.
+const LATENCY_LOOK: Duration = Duration::from_millis(50);
+
+/// Looks of which the 95th percentile is how long a query takes: those of a second.
+const LATENCIES: usize = 20;
 
 /// A look that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -94,7 +103,8 @@ pub async fn watch(slot: Arc<Slot>, ends: Ends) {
     let mut probe = Probe::new(slot.spec.clone(), ends);
     loop {
         slot.set(probe.look().await);
-        tokio::time::sleep(LOOK).await;
+        let is_latency = matches!(slot.spec.reads, Reads::Latency(_));
+        tokio::time::sleep(if is_latency { LATENCY_LOOK } else { LOOK }).await;
     }
 }
 
@@ -116,11 +126,13 @@ struct Probe {
     /// Its own connections: the end's, then those of the replicas.
     sessions: Vec<Box<dyn Session>>,
     lag: Lag,
+    /// What the last looks took, in seconds.
+    latencies: VecDeque<f64>,
 }
 
 impl Probe {
     fn new(spec: SignalSpec, ends: Ends) -> Probe {
-        Probe { spec, ends, sessions: Vec::new(), lag: Lag::default() }
+        Probe { spec, ends, sessions: Vec::new(), lag: Lag::default(), latencies: VecDeque::new() }
     }
 
     /// One look, with patience; the text of a failure is for people.
@@ -146,6 +158,7 @@ impl Probe {
             Reads::Http { url, number } => super::http::read(url.clone(), *number).await,
             Reads::Gauge(gauge) => gauges::read(self.server().await?, *gauge).await,
             Reads::Query(sql) => gauges::number(self.server().await?, sql).await,
+            Reads::Latency(sql) => self.latency(sql).await,
             Reads::ReplicaLag(replicas) => self.replica_lag(replicas).await,
         }
     }
@@ -163,6 +176,19 @@ impl Probe {
         first
             .map(|session| session.as_mut() as &mut dyn Session)
             .ok_or_else(|| Error::stop("no session"))
+    }
+
+    /// Seconds that a query takes, of the slowest of the last ones.
+    async fn latency(&mut self, sql: &str) -> Result<f64> {
+        let session = self.server().await?;
+        let begun = Instant::now();
+        session.rows(&Statement::new(sql)).await?;
+        let took = begun.elapsed().as_secs_f64();
+        if self.latencies.len() == LATENCIES {
+            self.latencies.pop_front();
+        }
+        self.latencies.push_back(took);
+        Ok(p95(self.latencies.iter().copied().collect()))
     }
 
     /// Seconds that the slowest standby is behind.

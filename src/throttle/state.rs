@@ -173,7 +173,7 @@ impl State {
 }
 
 /// The value that 95 of a hundred do not exceed; 0 for none.
-fn p95(mut values: Vec<f64>) -> f64 {
+pub fn p95(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let at = (values.len() * 95).div_ceil(100).saturating_sub(1);
     values.get(at).copied().unwrap_or(0.0)

@@ -1,12 +1,13 @@
 //! Loads that a run backs off from: it pauses for as long as they last, and says why.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::{Db, World, mariadb, psql};
+use crate::common::{Db, World, mariadb, psql, ran};
 use crate::join::wait_for_batches;
 use crate::pair::{Pair, plan};
 use crate::servers::{POSTGRES, Server};
@@ -61,6 +62,78 @@ fn it_waits_for_a_query_and_for_one_that_can_not_be_read() {
         assert!(said.events("batch_retried").is_empty(), "load is no error: {}", said.out);
         pair.holds(900, "a query");
     }
+}
+
+#[test]
+fn it_waits_while_what_users_do_takes_longer() {
+    let pair = Pair::new(600, Db::Sqlite, Db::Postgres);
+    pair.sql(&pair.target, "CREATE TABLE busy (ms integer); INSERT INTO busy VALUES (0)");
+    let signal = "[[throttle.signal]]\nname = \"checkout\"\n\
+                  sql = \"SELECT pg_sleep(ms / 1000.0) FROM busy\"\nslower_than = \"90ms\"";
+    write_plan(&pair, &format!("{SLOW}{signal}"));
+    let run = spawn(&pair, &["run", "p.toml"]);
+    wait_for_batches(&pair, 3);
+    pair.sql(&pair.target, "UPDATE busy SET ms = 120");
+    waits_for(&pair, "checkout 1");
+    stands_still(&pair, "slower");
+    let shown = pair.world.run(&["throttle", "p.toml"]).ok().out;
+    assert!(shown.contains("✗ checkout 1") && shown.contains("ms, limit 90ms"), "{shown}");
+    let before = ledger_number(&pair, "count(*)", "batches");
+    pair.sql(&pair.target, "UPDATE busy SET ms = 0");
+    wait_for_batches(&pair, u32::try_from(before).unwrap() + 1);
+    hurry(&pair);
+    end(run).ok();
+    pair.holds(600, "a latency");
+}
+
+#[test]
+fn a_scan_waits_too() {
+    let pair = Pair::new(100, Db::Sqlite, Db::Sqlite);
+    write_plan(&pair, "[throttle.back_off_when]\nfile = \"stop.flag\"");
+    pair.world.write("stop.flag", "");
+    let mut scan = spawn(&pair, &["check", "p.toml", "--scan"]);
+    std::thread::sleep(Duration::from_millis(1200));
+    assert!(scan.try_wait().unwrap().is_none(), "it waits while the file is there");
+    std::fs::remove_file(pair.world.path("stop.flag")).unwrap();
+    let said = end(scan).ok();
+    assert!(said.out.contains("100 rows scanned"), "{}", said.out);
+}
+
+#[test]
+fn https_is_asked_with_the_certificates_that_the_system_trusts() {
+    let pair = Pair::new(1, Db::Sqlite, Db::Sqlite);
+    let world = &pair.world;
+    let dir = world.path("");
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split(' ')).current_dir(&dir).stderr(Stdio::null());
+        command
+    };
+    let made = "req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 2 -subj /CN=load \
+                -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
+    assert!(openssl(made).status().unwrap().success());
+    world.write("load", "3");
+    let mut server = openssl("s_server -accept 127.0.0.1:0 -cert cert -key key -WWW")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let port = said.filter_map(|line| line.strip_prefix("ACCEPT 127.0.0.1:").map(str::to_owned));
+    let port = port.take(1).next().unwrap();
+    let signal = format!(
+        "[[throttle.signal]]\nname = \"load\"\nhttp = \"https://127.0.0.1:{port}/load\"\nlimit = 5\n"
+    );
+    write_plan(&pair, &signal);
+    let mut trusted = world.command(&["check", "p.toml"]);
+    trusted.env("SSL_CERT_FILE", world.path("cert"));
+    let trusted = ran(trusted.output().unwrap());
+    let stranger = world.run(&["check", "p.toml"]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let text = trusted.ok().out;
+    assert!(text.contains("load 3, limit 5"), "{text}");
+    let text = stranger.out;
+    assert!(text.contains("load unreadable (no answer: ") && text.contains("ertificate"), "{text}");
 }
 
 /// A web server that answers with a number; 0 is `503`.

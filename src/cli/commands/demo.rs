@@ -39,6 +39,8 @@ pub async fn run(demo: &Demo, ui: &Ui) -> u8 {
         dry_run: false,
         step: None,
         workers: None,
+        rows_per_second: None,
+        batch_rows: None,
         join: false,
         window: None,
         stop_after: None,

@@ -19,6 +19,7 @@ pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
         Err(code) => return code,
     };
     runner.settings.step.clone_from(&run.step);
+    runner.limit(run.rows_per_second, run.batch_rows);
     runner.settings.workers = run.workers;
     runner.settings.window.clone_from(&run.window);
     runner.settings.stop_after = run.stop_after;
