@@ -1,12 +1,15 @@
 """A copy beside other work: rates that are kept, and what pgbench feels."""
 
 import glob
+import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from statistics import median
 
 from .measure import Failed, output, run
@@ -80,7 +83,7 @@ def rates(program, work, stack, options):
             database = f"r{limit}_{text.replace(' ', '_')}"
             b.sql(f"CREATE DATABASE {database}")
             b.sql(NARROW, database=database)
-            path = plan(os.path.join(work, database + ".toml"), a.url, b.at(database), "narrow", "narrow",
+            path = plan(os.path.join(work, database.replace("_", "-") + ".toml"), a.url, b.at(database), "narrow", "narrow",
                         f"workers = {workers}\nbatch_rows = {batch}", f"rows_per_second = {limit}")
             copies.append((limit, text, database, Copy(program, path, processes)))
         time.sleep(WARM_UP)
@@ -105,7 +108,7 @@ def percentile(values, share):
 class Users:
     """pgbench at a steady rate; latencies by second, in milliseconds."""
 
-    def __init__(self, server, work, rate=100):
+    def __init__(self, server, work, rate=200):
         self.server, self.work, self.rate = server, work, rate
 
     def feel(self, seconds, while_holds=None, options=("-c", "8")):
@@ -122,14 +125,30 @@ class Users:
             time.sleep(0.1)
         process.wait()
         by_second = {}
-        for path in glob.glob(os.path.join(folder, "log*")):
-            with open(path, encoding="utf-8") as lines:
-                for line in lines:
-                    parts = line.split()
-                    by_second.setdefault(int(parts[4]), []).append(int(parts[2]) / 1000)
+        for second, took in self.logged():
+            by_second.setdefault(int(second), []).append(took)
         shutil.rmtree(folder)
         # The first and the last ones are not whole.
         return {second: by_second[second] for second in sorted(by_second)[2:-1]}
+
+
+    def logged(self, last=None):
+        """When each transaction ended, and its milliseconds; or those of the end of the log."""
+        for path in glob.glob(os.path.join(self.work, "pgbench", "log*")):
+            with open(path, "rb") as lines:
+                if last:
+                    lines.seek(max(0, os.path.getsize(path) - last))
+                    lines.readline()
+                for line in lines:
+                    parts = line.split()
+                    # The last line may not be whole yet.
+                    if len(parts) == 7 and line.endswith(b"\n"):
+                        yield int(parts[4]) + int(parts[5]) / 1e6, int(parts[2]) / 1000
+
+    def lately(self):
+        """The 95th percentile of the last hundred; 0 where nobody is there."""
+        lines = list(self.logged(last=10_000))[-100:]
+        return percentile([took for _, took in lines], 95)
 
 
 def felt(by_second, idle_p95=None):
@@ -142,6 +161,30 @@ def felt(by_second, idle_p95=None):
         result["p95_to_idle"] = result["p95_ms"] / idle_p95
         result["seconds_within_2x_percent"] = 100 * sum(one <= 2 * idle_p95 for one in seconds) / len(seconds)
     return result
+
+
+class Metric(BaseHTTPRequestHandler):
+    """What a shop's own monitoring would say: the 95th percentile of its last hundred transactions, in milliseconds."""
+
+    users = None
+
+    def do_GET(self):
+        said = f"{self.users.lately():.3f}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_):
+        pass
+
+
+def monitor(users, stack):
+    """Serves the metric; its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Monitor", (Metric,), {"users": users}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    stack.callback(server.shutdown)
+    return f"http://127.0.0.1:{server.server_port}/p95"
 
 
 LEGACY = """CREATE TABLE legacy AS SELECT n AS id, 'workflow ' || n AS name, 'note ' || n || repeat(' x', n::int % 20) AS note,
@@ -190,19 +233,23 @@ def in_service(program, work, stack, options):
     idle = felt(users.feel(options.seconds))
     results["idle"] = idle
     say("idle         " + "  ".join(f"{key} {value:,.2f}" for key, value in idle.items()))
-    limit = idle["p95_ms"] * 2
     canary = felt_by_canary(server, work)
-    results["canary_p95_ms"] = canary
-    adaptive = (f'[[throttle.signal]]\nname = "shop"\nsql = "{CANARY}"\nslower_than = "{max(2, round(canary * 2))}ms"\n')
-    say(f"limit {limit:.2f} ms; canary {canary:.2f} ms")
-    plain, small = "workers = 1\nbatch_rows = 10000", "workers = 1\nbatch_rows = 10000\nbatch_time = \"50ms\""
-    free = phase("unthrottled", plain, "", options.seconds, idle["p95_ms"])
-    phase("static", plain, f"rows_per_second = {int(free['rows_per_second'] / 5)}", options.seconds, idle["p95_ms"])
-    phase("adaptive", small, adaptive, options.seconds, idle["p95_ms"])
+    limit = 2 * idle["p95_ms"]
+    results["limits_ms"] = {"users": limit, "canary": 2 * canary}
+    say(f"limits: users {limit:.2f} ms, canary {2 * canary:.2f} ms")
+    told = f'[[throttle.signal]]\nname = "users"\nhttp = "{monitor(users, stack)}"\nlimit = {limit:.3f}\n'
+    looked = f'[[throttle.signal]]\nname = "canary"\nsql = "{CANARY}"\nslower_than = "{math.ceil(2 * canary)}ms"\n'
+    free = phase("unthrottled", "", "", options.seconds, idle["p95_ms"])
+    fifth = f"rows_per_second = {int(free['rows_per_second'] / 5)}"
+    phase("static", "", fifth, options.seconds, idle["p95_ms"])
+    phase("static-small", "batch_rows = 300", fifth, options.seconds, idle["p95_ms"])
+    phase("adaptive-users", "", told, options.seconds, idle["p95_ms"])
+    phase("adaptive-canary", "", looked, options.seconds, idle["p95_ms"])
     results["idle_after"] = felt(users.feel(options.seconds), idle["p95_ms"])
     say(f"idle after   {results['idle_after']}")
-    quick = alone("alone", plain, "")
-    results["adaptive_alone_to_unthrottled"] = alone("alone-adaptive", small, adaptive) / quick
+    quick = alone("alone", "", "")
+    for name, signal in [("users", told), ("canary", looked)]:
+        results[f"alone_{name}_to_unthrottled"] = alone(f"alone-{name}", "", signal) / quick
     return results
 
 

@@ -4,21 +4,55 @@
 const FALL: f64 = 0.5;
 /// … to no less than this, so that it is noticed when there is room again.
 pub const LEAST: f64 = 0.05;
-/// Below the limit it comes back by this much with each look.
+/// Below the limit it comes back by this much with each look …
 const RISE: f64 = 0.05;
+/// … and by this much close to a pace that was too fast before: each time that it is too fast,
+/// others feel it.
+const RISE_CAREFULLY: f64 = 0.005;
+/// Close to a pace is from this part of it …
+const CLOSE: f64 = 0.7;
+/// … until it is passed by so much.
+const PASSED: f64 = 1.1;
 /// From here to the limit the pace stays as it is: a pace that always changes swings.
 const NEAR: f64 = 0.9;
 /// Below a pace of one in so many, batches are small already and workers rest.
 const SMALL: f64 = 4.0;
 
-/// The pace after a look that found `utilization` (1.0 is the limit); full speed is 1.0.
-pub fn next(pace: f64, utilization: f64) -> f64 {
-    if utilization >= 1.0 || utilization.is_nan() {
-        (pace * FALL).max(LEAST)
-    } else if utilization < NEAR {
-        (pace + RISE).min(1.0)
-    } else {
-        pace
+/// The pace, and what it learned of how fast is too fast.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Full speed is 1.0.
+    pub now: f64,
+    /// The last look was above the limit.
+    over: bool,
+    /// The pace that was too fast; nothing was, or it was passed without harm since.
+    too_fast: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { now: 1.0, over: false, too_fast: f64::INFINITY }
+    }
+}
+
+impl Pace {
+    /// The pace after a look that found `utilization` (1.0 is the limit).
+    pub fn next(self, utilization: f64) -> Pace {
+        if utilization >= 1.0 || utilization.is_nan() {
+            // Looks that still see the harm of before say nothing of the pace since.
+            let too_fast = if self.over { self.too_fast } else { self.now };
+            return Pace { now: (self.now * FALL).max(LEAST), over: true, too_fast };
+        }
+        let careful = self.now + RISE > self.too_fast * CLOSE;
+        let rise = match utilization < NEAR {
+            true if careful => RISE_CAREFULLY,
+            true => RISE,
+            false => 0.0,
+        };
+        let now = (self.now + rise).min(1.0);
+        let is_passed = now > self.too_fast * PASSED || now >= 1.0;
+        let too_fast = if is_passed { f64::INFINITY } else { self.too_fast };
+        Pace { now, over: false, too_fast }
     }
 }
 
@@ -46,21 +80,34 @@ pub fn rest(worked: f64, duty: f64) -> f64 {
 mod tests {
     use super::*;
 
+    fn after(mut pace: Pace, utilization: f64, looks: usize) -> Pace {
+        for _ in 0..looks {
+            pace = pace.next(utilization);
+        }
+        pace
+    }
+
     #[test]
     fn it_falls_fast_and_comes_back_slowly() {
-        let mut pace = 1.0;
+        let mut pace = Pace::default();
         for expected in [0.5, 0.25, 0.125, 0.0625, LEAST, LEAST] {
-            pace = next(pace, 1.0);
-            assert!((pace - expected).abs() < 1e-9);
+            pace = pace.next(1.0);
+            assert!((pace.now - expected).abs() < 1e-9);
         }
-        let mut looks = 0;
-        while pace < 1.0 {
-            pace = next(pace, 0.2);
-            looks += 1;
-        }
-        assert_eq!(looks, 19);
-        assert!((next(0.4, 0.95) - 0.4).abs() < 1e-9, "near the limit it stays");
-        assert!((next(1.0, f64::NAN) - 0.5).abs() < 1e-9, "what is no number is over");
+        let pace = after(pace, 0.2, 12);
+        assert!((pace.now - 0.65).abs() < 1e-9, "quickly to where it was well: {pace:?}");
+        assert!((pace.next(0.95).now - 0.65).abs() < 1e-9, "near the limit it stays");
+        assert!(after(pace, 0.2, 60).now < 1.0 && after(pace, 0.2, 80).now >= 1.0, "then slowly");
+        assert!((Pace::default().next(f64::NAN).now - 0.5).abs() < 1e-9, "no number is over");
+    }
+
+    #[test]
+    fn it_remembers_what_was_too_fast_until_it_no_longer_is() {
+        let slow = Pace { now: 0.2, ..Pace::default() };
+        let pace = after(slow.next(1.5), 0.1, 3);
+        assert!(pace.now < 0.16, "{pace:?}");
+        let pace = after(pace, 0.1, 100);
+        assert!(pace.now >= 1.0, "the load has gone: {pace:?}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::plan::throttle::Reads;
 
 use self::rate::Rate;
 use self::reason::Reason;
-use self::signals::{LOOK, Slot};
+use self::signals::Slot;
 use self::state::State;
 use self::wait::Wait;
 
@@ -30,6 +30,12 @@ pub use self::state::Orders;
 
 /// How soon a wait notices that what it waits for has changed.
 const NOTICE: Duration = Duration::from_millis(200);
+
+/// Between two looks at what the signals said last.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The pace changes with every so many looks: what a change does takes a while to be seen.
+const LOOKS_A_PACE: u64 = 5;
 
 /// The throttle of one process.
 pub struct Throttle {
@@ -82,20 +88,30 @@ impl Throttle {
         while !slots.iter().filter(watched).all(|slot| slot.is_read()) {
             tokio::time::sleep(NOTICE / 10).await;
         }
-        self.look();
+        self.keep_pace();
         let throttle = Arc::clone(self);
         tasks.spawn(async move {
-            loop {
+            for look in 1_u64.. {
                 tokio::time::sleep(LOOK).await;
-                throttle.look();
+                match look.is_multiple_of(LOOKS_A_PACE) {
+                    true => throttle.keep_pace(),
+                    false => throttle.look(),
+                }
             }
         });
         tasks
     }
 
     fn look(&self) {
-        let slots = self.slots.get().map(Vec::as_slice).unwrap_or_default();
-        self.state().look(&self.spec, slots);
+        self.state().look(self.slots());
+    }
+
+    fn keep_pace(&self) {
+        self.state().keep_pace(&self.spec, self.slots());
+    }
+
+    fn slots(&self) -> &[Arc<Slot>] {
+        self.slots.get().map(Vec::as_slice).unwrap_or_default()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -118,7 +134,7 @@ impl Throttle {
 
     /// The part of its rows that a batch may have, so that others feel less of it.
     pub fn batch_share(&self) -> f64 {
-        aimd::share(self.state().pace)
+        aimd::share(self.state().pace.now)
     }
 
     /// There is a budget, of which other processes have to know.
@@ -135,7 +151,7 @@ impl Throttle {
 
     /// What this process says of itself.
     pub fn report(&self) -> Report {
-        let slots = self.slots.get().map(Vec::as_slice).unwrap_or_default();
+        let slots = self.slots();
         let state = self.state();
         Report {
             at_work: state.at_work(),
@@ -179,7 +195,7 @@ impl Throttle {
             let (due, reason) = {
                 let mut state = self.state();
                 state.asked = Some(Instant::now());
-                let duty = self.spec.duty.unwrap_or(1.0) * aimd::duty(state.pace);
+                let duty = self.spec.duty.unwrap_or(1.0) * aimd::duty(state.pace.now);
                 let rest = aimd::rest(worked.as_secs_f64(), duty);
                 let rest = Duration::try_from_secs_f64(rest).unwrap_or(Duration::MAX);
                 let pause_reason = || {

@@ -14,7 +14,7 @@ use crate::plan::throttle::{Reads, Replica, SignalSpec};
 use crate::sql::Statement;
 
 /// Between two looks.
-pub const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Between two looks at how long a query takes: one look says little of what users feel.
 const LATENCY_LOOK: Duration = Duration::from_millis(50);

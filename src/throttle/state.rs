@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::aimd;
+use super::aimd::Pace;
 use super::rate::Rate;
 use super::reason::{Reason, Value};
 use super::signals::Slot;
@@ -47,8 +47,8 @@ pub struct State {
     pub orders: Orders,
     /// rows, bytes, batches.
     pub rates: [Option<Arc<Rate>>; 3],
-    /// Full speed is 1.0.
-    pub pace: f64,
+    /// How fast the signals let it go.
+    pub pace: Pace,
     /// No batch begins while this lasts.
     pub hold: Option<Reason>,
     /// What made the pace fall last.
@@ -63,7 +63,7 @@ pub struct State {
 impl State {
     /// At full speed.
     pub fn new(spec: &ThrottleSpec) -> State {
-        let mut state = State { pace: 1.0, ..State::default() };
+        let mut state = State::default();
         state.set_rates(spec);
         state
     }
@@ -76,7 +76,7 @@ impl State {
             ("bytes_per_second", Unit::Bytes, spec.bytes_per_second.map(|bytes| bytes as f64)),
             ("batches_per_second", Unit::Count, spec.batches_per_second),
         ];
-        let part = self.pace / f64::from(self.orders.processes.max(1));
+        let part = self.pace.now / f64::from(self.orders.processes.max(1));
         for (slot, (signal, unit, whole)) in self.rates.iter_mut().zip(wanted) {
             let Some(whole) = whole else {
                 *slot = None;
@@ -91,8 +91,9 @@ impl State {
         }
     }
 
-    /// Takes a look at all signals: the highest one rules.
-    pub fn look(&mut self, spec: &ThrottleSpec, slots: &[Arc<Slot>]) {
+    /// Takes a look at all signals, and holds batches back where one of them is over its limit.
+    /// The highest one, which rules.
+    pub fn look(&mut self, slots: &[Arc<Slot>]) -> Option<(f64, Reason)> {
         let mut worst: Option<(f64, Reason)> = None;
         let mut hold: Option<(f64, Reason)> = None;
         for slot in slots {
@@ -114,11 +115,16 @@ impl State {
             }
         }
         self.hold = hold.map(|(_, reason)| reason);
-        let Some((utilization, reason)) = worst else { return };
-        self.pace = aimd::next(self.pace, utilization);
+        worst
+    }
+
+    /// Takes a look, and makes the pace that follows from it.
+    pub fn keep_pace(&mut self, spec: &ThrottleSpec, slots: &[Arc<Slot>]) {
+        let Some((utilization, reason)) = self.look(slots) else { return };
+        self.pace = self.pace.next(utilization);
         if utilization >= 1.0 {
             self.ruling = Some(reason);
-        } else if self.pace >= 1.0 {
+        } else if self.pace.now >= 1.0 {
             self.ruling = None;
         }
         self.set_rates(spec);
@@ -155,7 +161,7 @@ impl State {
     /// Why a worker that worked for a while has to rest, if it must work `duty` of its time.
     pub fn pace_reason(&self, duty: Option<f64>) -> Reason {
         match &self.ruling {
-            Some(reason) if self.pace < 1.0 => reason.clone(),
+            Some(reason) if self.pace.now < 1.0 => reason.clone(),
             _ => Reason::number("duty", 1.0, duty.unwrap_or(1.0), Unit::Share),
         }
     }
@@ -163,7 +169,7 @@ impl State {
     /// A limit that a batch comes up against: what the signals made of it, or itself.
     pub fn rate_reason(&self, rate: &Rate) -> Reason {
         match &self.ruling {
-            Some(reason) if self.pace < 1.0 => reason.clone(),
+            Some(reason) if self.pace.now < 1.0 => reason.clone(),
             _ => Reason {
                 value: Value::Number(rate.whole),
                 ..Reason::number(rate.signal, rate.whole, rate.whole, rate.unit)
@@ -224,17 +230,17 @@ mod tests {
         let query = slot(Reads::Query(String::new()));
         query.set(Ok(12.0));
         let slots = [Arc::clone(&query)];
-        state.look(&spec, &slots);
+        state.keep_pace(&spec, &slots);
         assert_eq!(state.hold.as_ref().map(Reason::to_string).as_deref(), Some("s 12 >= 10"));
-        assert!(state.pace == 0.5);
+        assert!(state.pace.now == 0.5);
         query.set(Ok(3.0));
-        state.look(&spec, &slots);
-        assert!(state.hold.is_none() && state.pace > 0.5 && state.pace < 1.0);
+        state.keep_pace(&spec, &slots);
+        assert!(state.hold.is_none() && state.pace.now > 0.5 && state.pace.now < 1.0);
         assert_eq!(state.pace_reason(None).to_string(), "s 12 >= 10", "it is still slow for that");
 
         let mut state = State::new(&spec);
         state.took(Duration::from_secs(11));
-        state.look(&spec, &[slot(Reads::BatchP95)]);
-        assert!(state.hold.is_none() && state.pace == 0.5);
+        state.keep_pace(&spec, &[slot(Reads::BatchP95)]);
+        assert!(state.hold.is_none() && state.pace.now == 0.5);
     }
 }
