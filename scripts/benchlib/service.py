@@ -51,9 +51,9 @@ class Copy:
         """Asks for a clean end, if it goes on still."""
         for process in self.processes:
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)
         for process in self.processes:
-            if process.wait() not in (0, 130):
+            if process.wait() not in (0, 143):
                 self.error.seek(0)
                 raise Failed(f"the copy ended with {process.returncode}: {self.error.read()[-2000:]}")
 
@@ -120,7 +120,7 @@ class Users:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None:
             if while_holds and not while_holds():
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)
                 break
             time.sleep(0.1)
         process.wait()
