@@ -20,11 +20,20 @@ pub enum ChunkKind {
 }
 
 impl ChunkKind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             ChunkKind::Range => "range",
             ChunkKind::Nulls => "nulls",
             ChunkKind::Whole => "whole",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Result<ChunkKind> {
+        match name {
+            "range" => Ok(ChunkKind::Range),
+            "nulls" => Ok(ChunkKind::Nulls),
+            "whole" => Ok(ChunkKind::Whole),
+            _ => Err(Error::stop("the ledger holds a chunk of an unknown kind")),
         }
     }
 }
