@@ -175,7 +175,7 @@ impl OneStep<'_> {
         let target = target.as_mut();
         let bound = self.bind(record, &label, target).await?;
         let totals = self.context.ledger.totals(target, &self.step.name).await?;
-        let facts = self.facts(record, &bound);
+        let facts = self.facts(record, &bound, totals.rejected > 0);
         let mut terms = match terms::terms(&bound.job, &facts) {
             Ok(terms) if terms.how == How::Sums && totals.rejected > 0 => {
                 let _ = terms;
@@ -243,7 +243,7 @@ impl OneStep<'_> {
         Ok(bound)
     }
 
-    fn facts(&self, record: &StepRecord, bound: &Bound) -> Facts {
+    fn facts(&self, record: &StepRecord, bound: &Bound, has_rejects: bool) -> Facts {
         let flavors = (self.context.source.flavor(), self.context.target.flavor());
         let (joint, _) = Ends::relation(&self.context.source, &self.context.target);
         let is_update = matches!(self.step.kind, StepKind::Update(_));
@@ -266,7 +266,8 @@ impl OneStep<'_> {
         }
         Facts {
             one_postgres: joint && flavors == (Flavor::Postgres, Flavor::Postgres),
-            row_by_row: self.wanted.rebuild,
+            // One value that the rules refuse ends a statement for all of its rows.
+            row_by_row: self.wanted.rebuild || has_rejects,
             is_update,
             has_files: bound.files.is_some(),
             written_later,
@@ -379,8 +380,12 @@ impl OneStep<'_> {
         }
         let ranged = matches!(terms.how, How::Joined(_) | How::Ranges);
         if ranged && terms.names_extra {
-            let last = chunks.last().and_then(|(_, range)| range.upto.clone());
-            chunks.push((ChunkKind::Range, KeyRange { after: last, upto: None }));
+            // The source ends at the step's highest key by its own condition; what the target
+            // has above is compared too.
+            match chunks.last_mut() {
+                Some((ChunkKind::Range, range)) => range.upto = None,
+                _ => chunks.push((ChunkKind::Range, KeyRange::default())),
+            }
         }
         Ok(chunks)
     }

@@ -6,7 +6,10 @@ use serde_json::{Value as Json, json};
 use crate::common::{Db, Store, World};
 use crate::protect_detects::{ALL, Change, MARIADB, POSTGRES, SQLITE};
 
-/// Tables of a change: the source's, one that is changed, one that is written again as it is.
+/// Changes whose tables have a twin that is written again as it is.
+const TWINS: usize = 5;
+
+/// Tables of a change: the source's, or the target's.
 fn table(at: usize, change: &Change, is_source: bool) -> String {
     let columns = change.columns;
     if !is_source {
@@ -36,8 +39,10 @@ fn detects(changes: &[&Change], from: Db, to: Db, joint: bool) {
     };
     source.sql(&each(true));
     target.sql(&each(false));
+    let twins = (0..TWINS).map(|at| (at, format!("q{at}")));
     let steps: String = (0..changes.len())
-        .flat_map(|at| [format!("p{at}"), format!("q{at}")].map(|name| (at, name)))
+        .map(|at| (at, format!("p{at}")))
+        .chain(twins)
         .map(|(at, name)| {
             format!("[[step]]\nname = \"{name}\"\ncopy = \"s{at}\"\ninto = \"{name}\"\n")
         })
@@ -80,7 +85,7 @@ fn detects(changes: &[&Change], from: Db, to: Db, joint: bool) {
         assert_eq!(has("missing"), deletes, "{what}");
         assert_eq!(has("extra"), inserts, "{what}");
         assert_eq!(has("different"), !deletes && !inserts, "{what}");
-        assert_eq!(of(format!("q{at}")), Vec::<&Json>::new(), "a false alarm: {what}");
+        assert!(at >= TWINS || of(format!("q{at}")).is_empty(), "a false alarm: {what}");
     }
 }
 

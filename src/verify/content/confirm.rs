@@ -103,7 +103,11 @@ impl Comparison {
 
     /// One look at rows by their keys of the source, or those that both sides share.
     async fn look(&self, hands: &mut Hands, keys: &[Key]) -> Result<Vec<Verdict>> {
-        let rows = rows_of(&self.shared, hands.source.as_mut(), keys).await?;
+        let source = match &mut hands.source {
+            Some(source) => source,
+            none => none.insert(self.shared.reader().await?),
+        };
+        let rows = rows_of(&self.shared, source.as_mut(), keys).await?;
         let rows = hands.judge.judge_rows(hands.session.as_mut(), rows).await?;
         let judged = self.verdicts(hands, &rows).await?;
         let mut by_key: HashMap<Key, Verdict> =

@@ -27,7 +27,7 @@ use crate::db::{Access, Session};
 use crate::engine::Shared;
 use crate::engine::retry::interrupted;
 use crate::engine::route::decode::Decode;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Class, Error, Kind, Result};
 use crate::event::What;
 use crate::key::Key;
 use crate::ledger::verified::Verified;
@@ -67,8 +67,8 @@ struct Hands {
     reader: Decode,
     /// Maps single rows.
     judge: Decode,
-    /// The source, for single rows.
-    source: Box<dyn Session>,
+    /// The source, for single rows; opened when the first is asked for.
+    source: Option<Box<dyn Session>>,
     worked: Worked,
     marked: Instant,
 }
@@ -132,7 +132,7 @@ impl Comparison {
             session: shared.target.session(Access::Write, &label).await?,
             reader: Decode::new(Arc::clone(shared)),
             judge: Decode::new(Arc::clone(shared)),
-            source: shared.reader().await?,
+            source: None,
             worked: Worked::default(),
             marked: Instant::now(),
         })
@@ -143,7 +143,13 @@ impl Comparison {
         let mut tally = Tally::from_ledger(&chunk.found)?;
         let before = tally.seconds;
         match &self.terms.how {
-            How::Joined(list) => self.join_chunk(hands, chunk, list, &mut tally).await?,
+            How::Joined(list) => match self.join_chunk(hands, chunk, list, &mut tally).await {
+                // A value that the rules refuse came to the source: row by row, it is one row.
+                Err(error) if error.class == Class::Split && !hands.session.broken() => {
+                    self.stream_chunk(hands, chunk, &mut tally).await?;
+                }
+                joined => joined?,
+            },
             How::Sums => self.sum_chunk(hands, chunk, &mut tally).await?,
             How::Ranges | How::Keys => self.stream_chunk(hands, chunk, &mut tally).await?,
         }

@@ -34,6 +34,7 @@ impl Comparison {
         hands.marked = Instant::now();
         hands.reader.seek(&as_chunk(chunk)).await?;
         let mut after = chunk.pos.clone().or_else(|| chunk.range.after.clone());
+        let is_ranged = self.terms.how != How::Keys && chunk.kind == ChunkKind::Range;
         let has_keys = self.shared.job.source.key.is_some() && chunk.kind == ChunkKind::Range;
         let mut held = Vec::new();
         loop {
@@ -46,8 +47,8 @@ impl Comparison {
             let count = rows.len() as u64;
             tally.rows += count;
             let upto = rows.last().and_then(|row| row.key.clone()).filter(|_| has_keys);
-            let differing = match (&self.terms.how, &upto) {
-                (How::Ranges, Some(upto)) => {
+            let differing = match &upto {
+                Some(upto) if is_ranged => {
                     let range = KeyRange { after: after.take(), upto: Some(upto.clone()) };
                     self.by_range(hands, range, rows, tally).await?
                 }
@@ -68,7 +69,7 @@ impl Comparison {
             self.after_batch(hands, chunk, upto, count, tally).await?;
         }
         self.settle_held(hands, held, tally).await?;
-        if self.terms.how == How::Ranges && chunk.kind == ChunkKind::Range {
+        if is_ranged {
             let rest =
                 KeyRange { after: chunk.pos.clone().or(after), upto: chunk.range.upto.clone() };
             self.by_range(hands, rest, Vec::new(), tally).await?;
