@@ -6,26 +6,40 @@ use serde_json::{Value as Json, json};
 use crate::common::{Db, Store, World};
 use crate::protect_detects::{ALL, Change, MARIADB, POSTGRES, SQLITE};
 
-/// Changes whose tables have a twin that is written again as it is.
-const TWINS: usize = 5;
+/// Keys that one change has for itself.
+const KEYS: i64 = 100;
 
-/// Tables of a change: the source's, or the target's.
-fn table(at: usize, change: &Change, is_source: bool) -> String {
-    let columns = change.columns;
-    if !is_source {
-        return format!(
-            "CREATE TABLE p{at} (id integer PRIMARY KEY, {columns}); \
-             CREATE TABLE q{at} (id integer PRIMARY KEY, {columns});"
-        );
+/// SQL of a change with its keys moved to its own ones.
+fn moved(sql: &str, by: i64) -> String {
+    let mut out = String::new();
+    let mut rest = sql;
+    while let Some(at) =
+        ["id = ", "VALUES ("].iter().filter_map(|word| Some(rest.find(word)? + word.len())).min()
+    {
+        let (head, tail) = rest.split_at(at);
+        let digits = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+        out.push_str(&format!("{head}{}", tail[..digits].parse::<i64>().unwrap() + by));
+        rest = &tail[digits..];
     }
-    let rows: Vec<String> = (1..=5).map(|id| format!("({id}, {})", change.values)).collect();
-    format!(
-        "CREATE TABLE s{at} (id integer PRIMARY KEY, {columns}); INSERT INTO s{at} VALUES {};",
-        rows.join(", ")
-    )
+    out + rest
 }
 
-/// Copies a table for each change twice, changes the one, writes the other as it is.
+/// Changes by the columns of their table, each with the first of its keys.
+fn tables<'c>(changes: &[&'c Change]) -> Vec<(&'static str, Vec<(i64, &'c Change)>)> {
+    let mut out: Vec<(&'static str, Vec<(i64, &Change)>)> = Vec::new();
+    for change in changes {
+        let at = out.iter().position(|(columns, _)| *columns == change.columns);
+        let at = at.unwrap_or_else(|| {
+            out.push((change.columns, Vec::new()));
+            out.len() - 1
+        });
+        let first = out[at].1.len() as i64 * KEYS;
+        out[at].1.push((first, change));
+    }
+    out
+}
+
+/// Copies rows for each change, makes it, and writes other rows again as they are.
 fn detects(changes: &[&Change], from: Db, to: Db, joint: bool) {
     let world = World::new();
     let target = Store::new(to, &world);
@@ -34,58 +48,52 @@ fn detects(changes: &[&Change], from: Db, to: Db, joint: bool) {
         db => Store::new(db, &world),
     });
     let source = other.as_ref().unwrap_or(&target);
-    let each = |is_source: bool| -> String {
-        changes.iter().enumerate().map(|(at, one)| table(at, one, is_source)).collect()
-    };
-    source.sql(&each(true));
-    target.sql(&each(false));
-    let twins = (0..TWINS).map(|at| (at, format!("q{at}")));
-    let steps: String = (0..changes.len())
-        .map(|at| (at, format!("p{at}")))
-        .chain(twins)
-        .map(|(at, name)| {
-            format!("[[step]]\nname = \"{name}\"\ncopy = \"s{at}\"\ninto = \"{name}\"\n")
-        })
-        .collect();
-    world.write(
-        "p.toml",
-        &format!(
-            "name = \"p\"\n[source]\nurl = \"{}\"\n[target]\nurl = \"{}\"\n\
-             {steps}",
-            source.url(),
-            target.url()
-        ),
-    );
+    let [mut old, mut new, mut steps, mut change] = [const { String::new() }; 4];
+    let tables = tables(changes);
+    for (at, (columns, changes)) in tables.iter().enumerate() {
+        let ids = |first: &i64| (first + 1)..=(first + 5);
+        let rows: Vec<String> = changes
+            .iter()
+            .flat_map(|(first, one)| ids(first).map(move |id| format!("({id}, {})", one.values)))
+            .collect();
+        old += &format!(
+            "CREATE TABLE s{at} (id integer PRIMARY KEY, {columns}); INSERT INTO s{at} VALUES {};",
+            rows.join(", ")
+        );
+        new += &format!("CREATE TABLE t{at} (id integer PRIMARY KEY, {columns});");
+        steps += &format!("[[step]]\nname = \"t{at}\"\ncopy = \"s{at}\"\ninto = \"t{at}\"\n");
+        change += &format!("UPDATE t{at} SET a = a, b = b;\n");
+        for (first, one) in changes {
+            change += &format!("{};\n", moved(&one.sql.replace("{t}", &format!("t{at}")), *first));
+        }
+    }
+    source.sql(&old);
+    target.sql(&new);
+    world.write("p.toml", &plan(source, &target, &steps));
     world.run(&["run", "p.toml"]).ok();
     let ran = world.run(&["verify", "p.toml", "--json"]).ok();
     assert_eq!(ran.events("row_differs").len(), 0);
-    let sql: String = changes
-        .iter()
-        .enumerate()
-        .flat_map(|(at, change)| {
-            let same = "UPDATE {t} SET a = a, b = b";
-            [change.sql.replace("{t}", &format!("p{at}")), same.replace("{t}", &format!("q{at}"))]
-        })
-        .map(|sql| format!("{sql};\n"))
-        .collect();
-    target.sql(&sql);
-    let ran = world.run(&["verify", "p.toml", "--json", "--recheck", "1"]).code(3);
+    target.sql(&change);
+    let ran = world.run(&["verify", "p.toml", "--json", "--recheck", "0"]).code(3);
     let differences = ran.events("row_differs");
-    let of = |name: String| -> Vec<&Json> {
-        differences.iter().filter(|event| event["step"] == name).collect()
-    };
-    for (at, change) in changes.iter().enumerate() {
-        let what = format!("{from:?} to {to:?}: {} on {}", change.sql, change.values);
-        let found = of(format!("p{at}"));
-        let keys: Vec<String> = found.iter().map(|event| event["key"].to_string()).collect();
-        assert!(keys.contains(&change.key.to_owned()), "not found: {what}: {keys:?}");
-        let deletes = change.sql.contains("DELETE") || change.sql.contains("SET id");
-        let inserts = change.sql.contains("INSERT") || change.sql.contains("SET id");
-        let has = |class: &str| found.iter().any(|event| event["class"] == class);
-        assert_eq!(has("missing"), deletes, "{what}");
-        assert_eq!(has("extra"), inserts, "{what}");
-        assert_eq!(has("different"), !deletes && !inserts, "{what}");
-        assert!(at >= TWINS || of(format!("q{at}")).is_empty(), "a false alarm: {what}");
+    for (at, (_, changes)) in tables.iter().enumerate() {
+        let step = format!("t{at}");
+        for (first, change) in changes {
+            let what = format!("{from:?} to {to:?}: {} on {}", change.sql, change.values);
+            let of = |event: &&Json| {
+                let key = event["key"].as_i64().unwrap();
+                event["step"] == step && (*first..first + KEYS).contains(&key)
+            };
+            let found: Vec<&Json> = differences.iter().filter(of).collect();
+            let key = change.key.parse::<i64>().unwrap() + first;
+            assert!(found.iter().any(|event| event["key"] == key), "not found: {what}: {found:?}");
+            let deletes = change.sql.contains("DELETE") || change.sql.contains("SET id");
+            let inserts = change.sql.contains("INSERT") || change.sql.contains("SET id");
+            let count = |class: &str| found.iter().filter(|event| event["class"] == class).count();
+            assert_eq!(count("missing"), usize::from(deletes), "{what}: {found:?}");
+            assert_eq!(count("extra"), usize::from(inserts), "{what}: {found:?}");
+            assert_eq!(count("different"), usize::from(!deletes && !inserts), "{what}: {found:?}");
+        }
     }
 }
 
