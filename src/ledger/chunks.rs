@@ -220,6 +220,17 @@ impl Ledger {
         if session.execute(&advance).await? != 1 {
             return Err(Error::new(Class::Retry, "the checkpoint was not where it should be"));
         }
+        self.remember_batch(session, step, chunk, batch).await
+    }
+
+    /// Writes a batch down; in its own transaction.
+    pub(super) async fn remember_batch(
+        &self,
+        session: &mut dyn Session,
+        step: &str,
+        chunk: &Chunk,
+        batch: &Checkpoint,
+    ) -> Result<()> {
         let count = |n: u64| Bind::Int(Some(i64::try_from(n).unwrap_or(i64::MAX)));
         let insert = Statement::new(format!(
             "INSERT INTO {} (run, step, chunk, seq, after_key, last_key, read_rows, inserted, \

@@ -2,9 +2,9 @@
 //! write is guarded by the epoch, so that an interrupted verify goes on where it stood, and one
 //! that was taken over says nothing more.
 
-use super::chunks::ChunkKind;
+use super::chunks::{Checkpoint, Chunk, ChunkKind};
 use super::{Ledger, number, tables, text};
-use crate::db::Session;
+use crate::db::{Image, Session};
 use crate::error::Result;
 use crate::key::{Key, KeyRange};
 use crate::sql::Statement;
@@ -12,6 +12,10 @@ use crate::value::Value;
 
 /// The number under which a step's own figures stand, beside its chunks.
 const STEP: i64 = -1;
+
+/// The chunk whose batches are rows that `verify --repair` copied again. The figures of the copy
+/// are without them.
+pub const REPAIRS: i64 = 1 << 40;
 
 /// A chunk of a verify.
 #[derive(Debug, Clone, PartialEq)]
@@ -205,6 +209,35 @@ impl Ledger {
         .bind(if chunk.done { "done" } else { "open" })
         .bind(chunk.found.as_str());
         session.execute(&insert).await.map(|_| ())
+    }
+
+    /// Writes down rows that were copied again: a batch of a chunk of its own, which rollback
+    /// takes back before the others; inside the repair's transaction.
+    pub async fn remember_repair(
+        &self,
+        session: &mut dyn Session,
+        step: &str,
+        batch: &Checkpoint,
+        images: &[Image],
+    ) -> Result<()> {
+        let ask = Statement::new(format!(
+            "SELECT coalesce(max(seq), -1) + 1 FROM {} WHERE run = $1 AND step = $2 AND chunk = $3",
+            self.table("batches")
+        ))
+        .bind(self.run.as_str())
+        .bind(step)
+        .bind(REPAIRS);
+        let seq = number(&crate::db::scalar(session, &ask).await?);
+        let chunk = Chunk {
+            number: REPAIRS,
+            kind: ChunkKind::Range,
+            range: KeyRange::default(),
+            pos: None,
+            seq,
+            fence: 0,
+        };
+        self.remember_images(session, step, &chunk, images).await?;
+        self.remember_batch(session, step, &chunk, batch).await
     }
 
     /// The highest key of a step's cut, and whether rows with a NULL in their key are in it.

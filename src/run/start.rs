@@ -313,7 +313,8 @@ fn changed_parts(old: &str, new: &str) -> (String, String) {
     (part(old), part(new))
 }
 
-fn prerequisite(plan: &Plan, only: &str) -> Result<()> {
+/// The step that was asked for is one of the plan's.
+pub fn prerequisite(plan: &Plan, only: &str) -> Result<()> {
     if plan.steps.iter().any(|step| Plan::selects(Some(only), &step.name)) {
         return Ok(());
     }

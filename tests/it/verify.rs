@@ -1,6 +1,8 @@
 //! `verify` by content: every change behind the copy's back is found, by key, column and both
 //! values; a faithful copy makes no alarm.
 
+mod ways;
+
 use serde_json::{Value as Json, json};
 
 use crate::common::{Db, Store, World};

@@ -28,13 +28,13 @@ pub async fn run(verify: &Verify, global: &Global, ui: &Ui) -> u8 {
     let received = signals::listen(runner.settings.stop.clone());
     match runner.verify(&wanted).await {
         Ok(outcome) => {
-            super::summary(ui, &outcome, &summary, "verified");
             let proofs = summary.step_proofs();
             if !proofs.is_empty() {
-                ui.say("");
                 ui.say(&tables::proofs(&proofs));
                 tables::not_compared(&proofs).iter().for_each(|line| ui.say(line));
+                ui.say("");
             }
+            super::summary(ui, &outcome, &summary, "verified");
             outcome.exit_code
         }
         Err(error) => failed(ui, &error, &received),

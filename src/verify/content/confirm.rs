@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::canonical::same;
 use super::found::{Class, Difference, Tally, shown};
+use super::side::Name;
 use super::stream::stopped;
 use super::{Comparison, Hands};
 use crate::db::Session;
@@ -62,11 +63,22 @@ impl Comparison {
             let mut still = Vec::new();
             for part in left.chunks(ASKED) {
                 self.admit(&mut hands.worked, part.len() as u64, 0).await?;
-                for (key, verdict) in part.iter().zip(self.look(hands, part).await?) {
-                    match verdict {
-                        Verdict::Differs(_) if look < self.recheck => still.push(key.clone()),
-                        verdict => count(verdict, tally),
+                let mut repairs = Vec::new();
+                for (key, (verdict, mapped)) in part.iter().zip(self.look(hands, part).await?) {
+                    match (&verdict, mapped) {
+                        (Verdict::Differs(_), _) if look < self.recheck => {
+                            still.push(key.clone());
+                            continue;
+                        }
+                        (Verdict::Differs(one), Some(mapped)) if self.repair => {
+                            repairs.push((one.class, mapped));
+                        }
+                        _ => {}
                     }
+                    count(verdict, tally);
+                }
+                if !repairs.is_empty() {
+                    tally.repaired += self.repair(hands, repairs).await?;
                 }
             }
             left = still;
@@ -89,12 +101,20 @@ impl Comparison {
                 tokio::time::sleep(PAUSE * look).await;
             }
             let verdicts = self.verdicts(hands, &held).await?;
-            let mut still = Vec::new();
+            let (mut still, mut repairs) = (Vec::new(), Vec::new());
             for (mapped, verdict) in held.into_iter().zip(verdicts) {
-                match verdict {
-                    Verdict::Differs(_) if look < self.recheck => still.push(mapped),
-                    verdict => count(verdict, tally),
+                match &verdict {
+                    Verdict::Differs(_) if look < self.recheck => {
+                        still.push(mapped);
+                        continue;
+                    }
+                    Verdict::Differs(one) if self.repair => repairs.push((one.class, mapped)),
+                    _ => {}
                 }
+                count(verdict, tally);
+            }
+            if !repairs.is_empty() {
+                tally.repaired += self.repair(hands, repairs).await?;
             }
             held = still;
         }
@@ -102,7 +122,11 @@ impl Comparison {
     }
 
     /// One look at rows by their keys of the source, or those that both sides share.
-    async fn look(&self, hands: &mut Hands, keys: &[Key]) -> Result<Vec<Verdict>> {
+    async fn look(
+        &self,
+        hands: &mut Hands,
+        keys: &[Key],
+    ) -> Result<Vec<(Verdict, Option<Mapped>)>> {
         let source = match &mut hands.source {
             Some(source) => source,
             none => none.insert(self.shared.reader().await?),
@@ -110,17 +134,21 @@ impl Comparison {
         let rows = rows_of(&self.shared, source.as_mut(), keys).await?;
         let rows = hands.judge.judge_rows(hands.session.as_mut(), rows).await?;
         let judged = self.verdicts(hands, &rows).await?;
-        let mut by_key: HashMap<Key, Verdict> =
-            rows.iter().filter_map(|row| row.key.clone()).zip(judged).collect();
+        let named: HashSet<Name> = rows
+            .iter()
+            .filter_map(|row| row.key.as_ref())
+            .map(|key| self.side.name_of_key(key))
+            .collect();
+        let mut by_key: HashMap<Key, (Verdict, Option<Mapped>)> = HashMap::new();
+        for (row, verdict) in rows.into_iter().zip(judged) {
+            if let Some(key) = row.key.clone() {
+                by_key.insert(key, (verdict, Some(row)));
+            }
+        }
         // A key may have come from the target, in its own spelling.
         let lost: Vec<Key> =
             keys.iter().filter(|key| !by_key.contains_key(*key)).cloned().collect();
         if !lost.is_empty() && self.terms.aligned {
-            let named: HashSet<_> = rows
-                .iter()
-                .filter_map(|row| row.key.as_ref())
-                .map(|key| self.side.name_of_key(key))
-                .collect();
             let there = self.find(hands, lost.iter()).await?;
             for key in lost {
                 let name = self.side.name_of_key(&key);
@@ -136,15 +164,16 @@ impl Comparison {
                     }
                     _ => Verdict::Gone,
                 };
-                by_key.insert(key, verdict);
+                by_key.insert(key, (verdict, None));
             }
         }
-        Ok(keys.iter().map(|key| by_key.remove(key).unwrap_or(Verdict::Gone)).collect())
+        Ok(keys.iter().map(|key| by_key.remove(key).unwrap_or((Verdict::Gone, None))).collect())
     }
 
     /// What the target says of these rows now.
     async fn verdicts(&self, hands: &mut Hands, rows: &[Mapped]) -> Result<Vec<Verdict>> {
-        let keys = self.target_keys(hands.session.as_mut(), rows).await?;
+        let asked: Vec<&Mapped> = rows.iter().collect();
+        let keys = self.target_keys(hands.session.as_mut(), &asked).await?;
         let found = self.find(hands, keys.iter().flatten()).await?;
         let mut rejected: HashSet<Key> = HashSet::new();
         if self.has_rejects {

@@ -123,7 +123,7 @@ impl Comparison {
         let source = &self.shared.job.source;
         let dialect = session.dialect();
         let Some(key) = &source.key else { return Err(no_key()) };
-        let columns = &self.side.columns[..self.terms.compared.len()];
+        let columns = self.columns();
         let cast = |value: &str, at: usize| match columns.get(at) {
             Some(column) => format!("CAST({value} AS {})", column.ty.name),
             None => value.to_owned(),

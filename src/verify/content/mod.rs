@@ -9,6 +9,7 @@ pub mod extra;
 pub mod found;
 mod joined;
 pub mod rebuild;
+mod repair;
 mod side;
 mod stream;
 mod sums;
@@ -31,12 +32,16 @@ use crate::error::{Class, Error, Kind, Result};
 use crate::event::What;
 use crate::key::Key;
 use crate::ledger::verified::Verified;
+use crate::sql::Column;
 use crate::throttle::Worked;
 
 pub use self::side::Side;
 
 /// Between two marks of a chunk in the ledger.
 const MARK_EVERY: Duration = Duration::from_secs(2);
+
+/// Rows of a page of the source: both sides of it are in memory, as values.
+const PAGE_ROWS: u32 = 2_000;
 
 /// Suspects of a chunk that wait for their second look; more are looked at at once.
 const MOST_SUSPECTS: usize = 10_000;
@@ -125,12 +130,18 @@ impl Comparison {
         }
     }
 
+    /// The target's columns that are compared.
+    fn columns(&self) -> &[Column] {
+        let compared = self.terms.compared.len().min(self.side.columns.len());
+        &self.side.columns[..compared]
+    }
+
     async fn hands(&self) -> Result<Hands> {
         let shared = &self.shared;
         let label = format!("{}/{}/verify", shared.ledger.plan, shared.job.step);
         Ok(Hands {
             session: shared.target.session(Access::Write, &label).await?,
-            reader: Decode::new(Arc::clone(shared)),
+            reader: Decode::new(Arc::clone(shared)).pages_of(PAGE_ROWS),
             judge: Decode::new(Arc::clone(shared)),
             source: None,
             worked: Worked::default(),

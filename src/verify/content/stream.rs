@@ -168,7 +168,8 @@ impl Comparison {
         rows: Vec<Mapped>,
         tally: &mut Tally,
     ) -> Result<Vec<Mapped>> {
-        let keys = self.target_keys(hands.session.as_mut(), &rows).await?;
+        let asked: Vec<&Mapped> = rows.iter().collect();
+        let keys = self.target_keys(hands.session.as_mut(), &asked).await?;
         let found = self.find(hands, keys.iter().flatten()).await?;
         let mut differing = Vec::new();
         for (mapped, key) in rows.into_iter().zip(keys) {
@@ -195,13 +196,13 @@ impl Comparison {
     pub(super) async fn target_keys(
         &self,
         session: &mut dyn crate::db::Session,
-        rows: &[Mapped],
+        rows: &[&Mapped],
     ) -> Result<Vec<Option<Key>>> {
         let dialect = session.dialect();
         if let Some(cells) = &self.terms.key_cells {
             let part =
                 |row: &Row, at: &usize| row.get(*at).and_then(|value| dialect.key_part(value));
-            let key = |row: &Mapped| match &row.outcome {
+            let key = |row: &&Mapped| match &row.outcome {
                 Outcome::Cells(values) => {
                     cells.iter().map(|at| part(values, at)).collect::<Option<Vec<_>>>().map(Key)
                 }

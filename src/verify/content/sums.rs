@@ -128,7 +128,7 @@ impl Comparison {
                 match &mapped.outcome {
                     Outcome::Cells(cells) => {
                         let values = self.terms.compared.iter().filter_map(|at| cells.get(*at));
-                        sum.add(values, &self.side.columns, flavor, &mut scratch);
+                        sum.add(values, self.columns(), flavor, &mut scratch);
                     }
                     Outcome::Stop(reason) => return Err(stopped(&mapped, reason)),
                     Outcome::Reject(_) | Outcome::Pending => tally.rejected += 1,
@@ -142,7 +142,7 @@ impl Comparison {
         let flavor = self.shared.job.mapping.flavor;
         let mut adding = Adding {
             sum: Sum::default(),
-            columns: &self.side.columns,
+            columns: self.columns(),
             kinds,
             flavor,
             scratch: Vec::new(),

@@ -1,166 +1,53 @@
-//! `tablelift verify`: the closing proof once more, and every copied row's content.
+//! One step's comparison: bound again, cut, compared; what of it can't be.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
-use super::finish;
-use super::start::Started;
-use super::{Outcome, Runner, start};
+use super::{Kept, Verify};
 use crate::db::{Access, Session};
+use crate::engine::Shared;
 use crate::engine::choose::Choice;
 use crate::engine::chunker::cut;
 use crate::engine::limit::Size;
 use crate::engine::read_ahead::Room;
-use crate::engine::{Shared, retry::interrupted};
-use crate::error::{Error, Result};
-use crate::event::{NotCompared, StepProof, What};
+use crate::error::Result;
+use crate::event::{NotCompared, StepProof};
 use crate::job::{Job, Marks};
-use crate::key::{Key, KeyRange};
+use crate::key::KeyRange;
 use crate::ledger::chunks::ChunkKind;
-use crate::ledger::history::{StepRecord, Totals};
+use crate::ledger::history::StepRecord;
 use crate::ledger::verified::Verified;
-use crate::plan::{OnConflict, Plan, Step, StepKind};
+use crate::plan::{OnConflict, Step, StepKind};
 use crate::sql::Flavor;
 use crate::steps::bind::{self, Bound, Ends};
 use crate::steps::{StepContext, rows};
-use crate::verify::content::found::{Class, Difference, Tally};
 use crate::verify::content::rebuild::Rebuild;
 use crate::verify::content::terms::{self, Facts, How, Terms};
 use crate::verify::content::{Comparison, Side};
-
-/// What `verify` is asked for, beside the runner's settings.
-#[derive(Debug, Clone)]
-pub struct Verify {
-    /// Compare every copied row by content.
-    pub content: bool,
-    /// Compare this part of the rows only, above 0 and below 1.
-    pub sample: Option<f64>,
-    /// How often a row that differs is read again before it is said.
-    pub recheck: u32,
-    /// Make the source's rows again from the target's, and compare those too.
-    pub rebuild: bool,
-    /// Copy rows again that are missing or differ.
-    pub repair: bool,
-}
-
-impl Default for Verify {
-    fn default() -> Verify {
-        Verify { content: true, sample: None, recheck: 2, rebuild: false, repair: false }
-    }
-}
-
-/// A step's figures with its first differences, as the ledger keeps them.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    proof: StepProof,
-    listed: Vec<Difference>,
-    key: Vec<String>,
-}
 
 /// Pieces that a sampled table is cut into at most, and rows of a piece at least.
 const PIECES: u32 = 250;
 const PIECE_ROWS: u32 = 200;
 
-/// Runs the command.
-pub async fn verify(runner: &Runner, wanted: &Verify) -> Result<Outcome> {
-    let begun = Instant::now();
-    let mut started = match wanted.content {
-        true => start::take(runner, "verify").await?,
-        false => start::look_on(runner).await?,
-    };
-    let result = proven(runner, &mut started, wanted).await;
-    runner.outcome(&mut started, result, begun).await
-}
-
-async fn proven(runner: &Runner, started: &mut Started, wanted: &Verify) -> Result<u8> {
-    let only = runner.settings.step.as_deref();
-    let mut ok = true;
-    if only.is_none() {
-        ok &= finish::prove(runner, started).await? == 0;
-    }
-    if wanted.content {
-        ok &= content(runner, started, wanted).await?;
-    }
-    let left = finish::unfinished(started).await?;
-    ok &= !left.iter().any(|name| Plan::selects(only, name));
-    Ok(if ok { 0 } else { 3 })
-}
-
-/// Compares every step's rows; whether all of them are as they should be.
-async fn content(runner: &Runner, started: &Started, wanted: &Verify) -> Result<bool> {
-    let Started { context, records, .. } = started;
-    start::unchanged(&runner.plan, records)?;
-    let only = runner.settings.step.as_deref();
-    let (ledger, label) = (&context.ledger, format!("{}/verify", runner.plan.name));
-    let mut session = context.target.session(Access::Write, &label).await?;
-    let options = format!(
-        "step {:?}, sample {:?}, rebuild {}, repair {}",
-        only, wanted.sample, wanted.rebuild, wanted.repair
-    );
-    ledger.begin_verify(session.as_mut(), &options).await?;
-    let mut ok = true;
-    let mut owned: BTreeMap<String, u64> = BTreeMap::new();
-    for step in runner.plan.steps.iter().filter(|step| Plan::selects(only, &step.name)) {
-        if context.stop.is_cancelled() {
-            return Err(interrupted());
-        }
-        let kept = match ledger.verified_step(session.as_mut(), &step.name).await? {
-            Some(text) => serde_json::from_str(&text)
-                .map_err(|_| Error::stop("the ledger holds marks of verify that can't be read"))?,
-            None => {
-                let one = OneStep { context, records, step, wanted, owned: &owned };
-                let kept = one.compare().await.map_err(|error| error.in_step(&step.name))?;
-                let text = serde_json::to_string(&kept).map_err(|error| {
-                    Error::stop(format!("what was found can't be kept: {error}"))
-                })?;
-                ledger.finish_verified(session.as_mut(), &step.name, &text).await?;
-                crate::fail::point("step_verified");
-                kept
-            }
-        };
-        *owned.entry(kept.proof.table.clone()).or_default() += kept.proof.compared;
-        ok &= kept.proof.ok;
-        say(context, kept)?;
-    }
-    ledger.end_verify(session.as_mut(), if ok { "done" } else { "differs" }).await?;
-    Ok(ok)
-}
-
-/// Emits what a step's comparison has shown.
-fn say(context: &StepContext, kept: Kept) -> Result<()> {
-    for difference in &kept.listed {
-        let key = match &difference.key {
-            Some(key) => Key::from_ledger(key)?.to_event(&kept.key),
-            None => serde_json::Value::Null,
-        };
-        context.emitter.emit(What::RowDiffers {
-            step: kept.proof.step.clone(),
-            table: kept.proof.table.clone(),
-            class: difference.class.name(),
-            key,
-            columns: difference.columns.clone(),
-        });
-    }
-    context.emitter.emit(What::StepVerified(kept.proof));
-    Ok(())
-}
-
 /// One step, and all that is known of the others.
-struct OneStep<'a> {
-    context: &'a StepContext,
-    records: &'a [StepRecord],
-    step: &'a Step,
-    wanted: &'a Verify,
+pub struct OneStep<'a> {
+    /// What steps need.
+    pub context: &'a StepContext,
+    /// Steps of the run.
+    pub records: &'a [StepRecord],
+    /// The step.
+    pub step: &'a Step,
+    /// What is asked for.
+    pub wanted: &'a Verify,
     /// Rows of each table that the steps before this one were found to have written.
-    owned: &'a BTreeMap<String, u64>,
+    pub owned: &'a BTreeMap<String, u64>,
 }
 
 impl OneStep<'_> {
-    async fn compare(&self) -> Result<Kept> {
+    /// Compares the step's rows.
+    pub async fn compare(&self) -> Result<Kept> {
         let begun = Instant::now();
         let record = self.records.iter().find(|record| record.step == self.step.name);
         let record = match record {
@@ -334,11 +221,16 @@ impl OneStep<'_> {
             }
             false => None,
         };
-        let columns = terms::columns(&job, &terms);
+        let mut columns = terms::columns(&job, &terms);
+        if self.wanted.repair {
+            // Those that are not compared are written again as they are.
+            let others = job.written.iter().filter(|one| !columns.contains(one)).cloned();
+            columns.extend(others.collect::<Vec<_>>());
+        }
         let comparison = Comparison {
             side: Side::new(&job.target, &job.marks.key, &columns, flavor),
             recheck: self.wanted.recheck,
-            repair: self.wanted.repair && !is_update,
+            repair: self.wanted.repair,
             rebuild,
             has_rejects,
             terms,
@@ -356,7 +248,8 @@ impl OneStep<'_> {
                 snapshot: None,
                 stop: context.stop.child_token(),
                 rejects: AtomicU64::new(0),
-                room: Room::of(self.workers()),
+                // Of each row there is the target's too.
+                room: Room::of(self.workers() * 2),
                 readers: Mutex::default(),
             }),
         };
@@ -407,126 +300,6 @@ impl OneStep<'_> {
             ..StepProof::default()
         };
         Kept { proof, listed: Vec::new(), key }
-    }
-
-    /// Rows of the target that no step wrote, where reading by ranges did not name them.
-    async fn others(
-        &self,
-        comparison: &Comparison,
-        record: &StepRecord,
-        totals: &Totals,
-        tally: &mut Tally,
-        kept: &mut Kept,
-    ) -> Result<()> {
-        let terms = &comparison.terms;
-        let is_update = matches!(self.step.kind, StepKind::Update(_));
-        let ranged = matches!(terms.how, How::Joined(_) | How::Ranges);
-        if is_update || ranged && terms.names_extra || terms.how == How::Sums {
-            return Ok(());
-        }
-        let table = record.target_table.clone();
-        let writers: Vec<&StepRecord> = self
-            .records
-            .iter()
-            .filter(|other| {
-                other.target_table == table
-                    && other.kind != "update"
-                    && other.state != "rolled back"
-            })
-            .collect();
-        if writers.last().is_some_and(|last| last.step != record.step) {
-            // The last step that writes into the table looks at all of it.
-            return Ok(());
-        }
-        let meets = writers.iter().any(|other| {
-            let step = self.context.plan.step(&other.step);
-            step.is_some_and(|step| step.options.on_conflict != OnConflict::Fail)
-        });
-        let grows = writers.iter().any(|other| {
-            self.context.plan.step(&other.step).is_some_and(|step| step.options.allow_inserts)
-        });
-        let before = writers.first().and_then(|first| first.before_rows).unwrap_or(0);
-        let only = self.context.plan.steps.len() > 1 && writers.len() > 1 && self.owned.is_empty();
-        let because = if self.wanted.sample.is_some() {
-            Some("only a sample was asked for")
-        } else if grows {
-            Some("allow_inserts = true: others may write to the table")
-        } else if meets && writers.len() > 1 {
-            Some("several steps write the same rows of the table")
-        } else if only {
-            Some("other steps write to the table, and only this one was asked for")
-        } else {
-            None
-        };
-        if let Some(because) = because {
-            kept.proof.not_compared.push(NotCompared {
-                what: format!("extra rows of {}", kept.proof.table),
-                because: because.to_owned(),
-            });
-            return Ok(());
-        }
-        let stays = before.saturating_sub(totals.updated + totals.skipped);
-        let earlier = self.owned.get(&kept.proof.table).copied().unwrap_or(0);
-        let now = comparison.count_target().await?;
-        let extra = now.saturating_sub(earlier + tally.matched + tally.repaired + stays);
-        if before > 0 {
-            kept.proof.not_compared.push(NotCompared {
-                what: format!("{stays} rows of {} that were there before", kept.proof.table),
-                because:
-                    "no step wrote them; they are counted, and extra ones can't be told from them"
-                        .to_owned(),
-            });
-        }
-        match before {
-            0 if writers.len() == 1 => comparison.name_extra(extra, tally).await,
-            _ => {
-                (0..extra).for_each(|_| {
-                    tally.add(Difference { class: Class::Extra, key: None, columns: Vec::new() });
-                });
-                Ok(())
-            }
-        }
-    }
-
-    /// The figures, when all is known.
-    fn sum_up(&self, totals: &Totals, mut tally: Tally, kept: &mut Kept) {
-        let proof = &mut kept.proof;
-        if self.step.options.on_conflict == OnConflict::Skip
-            && tally.different > 0
-            && tally.different <= totals.skipped
-        {
-            proof.skipped = tally.different;
-            tally.different = 0;
-            tally.listed.retain(|one| one.class != Class::Different);
-            proof.not_compared.push(NotCompared {
-                what: format!("content of {} rows that were there before", proof.skipped),
-                because: "on_conflict = \"skip\" left them as they were".to_owned(),
-            });
-        }
-        proof.rows = tally.rows;
-        proof.compared = tally.matched;
-        proof.missing = tally.missing;
-        proof.extra = tally.extra;
-        proof.different = tally.different;
-        proof.rejected = tally.rejected;
-        proof.repaired = tally.repaired;
-        proof.ok = proof.missing + proof.extra + proof.different == proof.repaired;
-        let is_update = matches!(self.step.kind, StepKind::Update(_));
-        let wrote = totals.inserted + totals.updated;
-        if is_update && proof.rows < totals.read {
-            proof.not_compared.push(NotCompared {
-                what: format!("{} of {} rows", totals.read - proof.rows, totals.read),
-                because: "`where` doesn't select them any more".to_owned(),
-            });
-        } else if self.wanted.sample.is_none() && proof.rows == 0 && wrote > 0 {
-            // Nothing compared is never a pass.
-            proof.ok = false;
-            proof.not_compared.push(NotCompared {
-                what: format!("all {wrote} rows"),
-                because: "the source has none of them any more".to_owned(),
-            });
-        }
-        kept.listed = tally.listed;
     }
 }
 
