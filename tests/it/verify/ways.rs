@@ -272,3 +272,25 @@ fn what_cannot_be_compared_is_named() {
     assert_eq!(proof(&ran)["ok"], false);
     world.run(&["verify", "p.toml", "--step", "none", "--json"]).code(2);
 }
+
+#[test]
+fn what_a_rule_replaces_is_no_difference() {
+    let world = World::new();
+    let (source, target) = (Store::Sqlite(world.path("s.db")), Store::new(Db::Postgres, &world));
+    source.sql(
+        "CREATE TABLE old (id INTEGER PRIMARY KEY, name TEXT, note TEXT);
+         INSERT INTO old VALUES (1, CAST(X'610062' AS TEXT), CAST(X'6300' AS TEXT)), (2, 'x', NULL);",
+    );
+    target.sql("CREATE TABLE new (id integer PRIMARY KEY, name text, note text)");
+    let step = "values = { nul = \"remove\" }\n[[step]]\nname = \"new\"\ncopy = \"old\"\ninto = \"new\"\n\
+         [step.columns]\nid = \"id\"\nnote = \"note\"\n\
+         name = { from = \"name\", replace = { \"\\u0000\" = \"?\" } }\n";
+    world.write("p.toml", &plan(&source, &target, step));
+    world.run(&["run", "p.toml"]).ok();
+    let ran = world.run(&["verify", "p.toml", "--json"]).ok();
+    assert_eq!(proof(&ran)["compared"], 2);
+    target.sql("UPDATE new SET name = 'ab' WHERE id = 1");
+    let ran = world.run(&["verify", "p.toml", "--json"]).code(3);
+    let cells = json!([{ "column": "name", "source": "a?b", "target": "ab" }]);
+    assert_eq!(ran.events("row_differs")[0]["columns"], cells);
+}
