@@ -322,7 +322,7 @@ pub struct StepProof {
     pub compared: u64,
     /// Source rows that the target lacks.
     pub missing: u64,
-    /// Target rows that no step wrote and that were not there before.
+    /// Target rows that no source row has (any more), and that were not there before.
     pub extra: u64,
     /// Rows whose content differs.
     pub different: u64,
@@ -342,7 +342,7 @@ pub struct StepProof {
     pub not_compared: Vec<NotCompared>,
     /// Nothing differs.
     pub ok: bool,
-    /// Seconds that it took, in all processes.
+    /// Seconds that it took, in the process that came to its end.
     pub seconds: f64,
 }
 

@@ -16,7 +16,7 @@ use crate::engine::retry::interrupted;
 use crate::error::{Error, Result};
 use crate::event::{StepProof, What};
 use crate::key::Key;
-use crate::plan::Plan;
+use crate::plan::{Plan, StepKind};
 use crate::steps::StepContext;
 use crate::verify::content::found::Difference;
 
@@ -113,7 +113,9 @@ async fn content(runner: &Runner, started: &Started, wanted: &Verify) -> Result<
                 kept
             }
         };
-        *owned.entry(kept.proof.table.clone()).or_default() += kept.proof.compared;
+        if !matches!(step.kind, StepKind::Update(_)) {
+            *owned.entry(kept.proof.table.clone()).or_default() += kept.proof.compared;
+        }
         ok &= kept.proof.ok;
         say(context, kept)?;
     }

@@ -48,7 +48,7 @@ impl OneStep<'_> {
             self.context.plan.step(&other.step).is_some_and(|step| step.options.allow_inserts)
         });
         let before = writers.first().and_then(|first| first.before_rows).unwrap_or(0);
-        let only = self.context.plan.steps.len() > 1 && writers.len() > 1 && self.owned.is_empty();
+        let only = writers.len() > 1 && !self.owned.contains_key(&kept.proof.table);
         let because = if self.wanted.sample.is_some() {
             Some("only a sample was asked for")
         } else if grows {
@@ -70,7 +70,7 @@ impl OneStep<'_> {
         let stays = before.saturating_sub(totals.updated + totals.skipped);
         let earlier = self.owned.get(&kept.proof.table).copied().unwrap_or(0);
         let now = comparison.count_target().await?;
-        let extra = now.saturating_sub(earlier + tally.matched + tally.repaired + stays);
+        let extra = now.saturating_sub(earlier + tally.matched + tally.restored + stays);
         if before > 0 {
             kept.proof.not_compared.push(NotCompared {
                 what: format!("{stays} rows of {} that were there before", kept.proof.table),

@@ -78,7 +78,7 @@ impl Comparison {
                     count(verdict, tally);
                 }
                 if !repairs.is_empty() {
-                    tally.repaired += self.repair(hands, repairs).await?;
+                    self.repair(hands, repairs, tally).await?;
                 }
             }
             left = still;
@@ -114,7 +114,7 @@ impl Comparison {
                 count(verdict, tally);
             }
             if !repairs.is_empty() {
-                tally.repaired += self.repair(hands, repairs).await?;
+                self.repair(hands, repairs, tally).await?;
             }
             held = still;
         }

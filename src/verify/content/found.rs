@@ -87,6 +87,8 @@ pub struct Tally {
     pub rejected: u64,
     /// Rows copied again.
     pub repaired: u64,
+    /// Of these, rows that were missing.
+    pub restored: u64,
     /// Keys that don't look equal and are looked at again, as the ledger keeps them.
     pub suspects: Vec<String>,
     /// The first differences.
@@ -110,6 +112,7 @@ impl Tally {
         self.different += more.different;
         self.rejected += more.rejected;
         self.repaired += more.repaired;
+        self.restored += more.restored;
         self.suspects.extend(more.suspects);
         self.sums = more.sums.or(self.sums.take());
         self.target_rows += more.target_rows;

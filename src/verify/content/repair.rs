@@ -1,7 +1,7 @@
 //! Rows that are missing or differ are copied again, a few at a time, each time in one guarded
 //! transaction with its entry in the ledger, so that rollback takes them back too.
 
-use super::found::Class;
+use super::found::{Class, Tally};
 use super::{Comparison, Hands};
 use crate::db::{Insert, RowUpdate};
 use crate::engine::route::decode::Mapped;
@@ -13,7 +13,7 @@ use crate::plan::OnConflict;
 use crate::value::Row;
 
 impl Comparison {
-    /// Copies rows again; how many.
+    /// Copies rows again, and counts them.
     ///
     /// # Errors
     /// Held: another process has the plan. The target's, where it refuses a row.
@@ -21,7 +21,8 @@ impl Comparison {
         &self,
         hands: &mut Hands,
         rows: Vec<(Class, Mapped)>,
-    ) -> Result<u64> {
+        tally: &mut Tally,
+    ) -> Result<()> {
         let job = &self.shared.job;
         let keys = {
             let mapped: Vec<&Mapped> = rows.iter().map(|(_, mapped)| mapped).collect();
@@ -59,13 +60,15 @@ impl Comparison {
             });
         }
         if missing.is_empty() && updates.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
-        let repaired = self.write(hands, &missing, &updates).await;
-        if repaired.is_err() {
+        if let Err(error) = self.write(hands, &missing, &updates).await {
             hands.session.rollback().await;
+            return Err(error);
         }
-        repaired
+        tally.restored += missing.len() as u64;
+        tally.repaired += (missing.len() + updates.len()) as u64;
+        Ok(())
     }
 
     /// The row's values, with the target's own in columns that are not compared.
@@ -83,12 +86,7 @@ impl Comparison {
         cells
     }
 
-    async fn write(
-        &self,
-        hands: &mut Hands,
-        missing: &[Row],
-        updates: &[RowUpdate],
-    ) -> Result<u64> {
+    async fn write(&self, hands: &mut Hands, missing: &[Row], updates: &[RowUpdate]) -> Result<()> {
         let begun = std::time::Instant::now();
         let (job, ledger) = (&self.shared.job, &self.shared.ledger);
         let session = hands.session.as_mut();
@@ -128,13 +126,12 @@ impl Comparison {
         }
         batch.marks = vec![ledger.current_transaction(session).await?];
         batch.seconds = begun.elapsed().as_secs_f64();
-        ledger.remember_repair(session, &job.step, &batch, &images).await?;
-        crate::fail::point("repair_before_commit");
-        session.commit().await?;
         if batch.inserted != missing.len() as u64 {
             let table = job.target.name.to_string();
             return Err(Error::swallowed(&table, missing.len() as u64, batch.inserted));
         }
-        Ok(batch.inserted + updates.len() as u64)
+        ledger.remember_repair(session, &job.step, &batch, &images).await?;
+        crate::fail::point("repair_before_commit");
+        session.commit().await
     }
 }

@@ -282,8 +282,8 @@ fn what_a_rule_replaces_is_no_difference() {
          INSERT INTO old VALUES (1, CAST(X'610062' AS TEXT), CAST(X'6300' AS TEXT)), (2, 'x', NULL);",
     );
     target.sql("CREATE TABLE new (id integer PRIMARY KEY, name text, note text)");
-    let step = "values = { nul = \"remove\" }\n[[step]]\nname = \"new\"\ncopy = \"old\"\ninto = \"new\"\n\
-         [step.columns]\nid = \"id\"\nnote = \"note\"\n\
+    let step = "[[step]]\nname = \"new\"\ncopy = \"old\"\ninto = \"new\"\n\
+         [step.columns]\nid = \"id\"\nnote = { from = \"note\", replace = { \"\\u0000\" = \"\" } }\n\
          name = { from = \"name\", replace = { \"\\u0000\" = \"?\" } }\n";
     world.write("p.toml", &plan(&source, &target, step));
     world.run(&["run", "p.toml"]).ok();
