@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One event with its envelope: `event`, `at`, `plan`, `run` and the fields of [`What`].
 #[derive(Debug, Clone, Serialize)]
@@ -207,6 +207,30 @@ pub enum What {
         /// The database's number.
         actual: u64,
     },
+    /// Rows of a step were compared with their source.
+    RowsCompared {
+        /// The step.
+        step: String,
+        /// Rows of the source that were looked at since the command began.
+        rows: u64,
+        /// Rows that do not look equal so far; each is looked at again.
+        suspects: u64,
+    },
+    /// A row is not what its source says.
+    RowDiffers {
+        /// The step.
+        step: String,
+        /// The target table.
+        table: String,
+        /// missing, extra or different.
+        class: &'static str,
+        /// The row's key: a scalar, or an object for a composite key; null where it has none.
+        key: serde_json::Value,
+        /// The columns that differ.
+        columns: Vec<CellDifference>,
+    },
+    /// A step's rows were compared with their source.
+    StepVerified(StepProof),
     /// A batch was taken back.
     BatchUndone {
         /// The step.
@@ -260,6 +284,66 @@ pub struct Difference {
     pub kind: &'static str,
     /// The row's key; absent where the table has none.
     pub key: Option<serde_json::Value>,
+}
+
+/// A column of a row that differs: both values as text, shortened; those of columns that look
+/// like secrets are hidden. `None` is NULL.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct CellDifference {
+    /// The target's column; with `--rebuild`, the source's.
+    pub column: String,
+    /// What the source row makes of it.
+    pub source: Option<String>,
+    /// What the target holds.
+    pub target: Option<String>,
+}
+
+/// What could not be compared, and why.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct NotCompared {
+    /// The step, its columns or its rows: `column created_at`, `rows that were there before`.
+    pub what: String,
+    /// The reason.
+    pub because: String,
+}
+
+/// What comparing a step's rows by content has shown.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+pub struct StepProof {
+    /// The step.
+    pub step: String,
+    /// The table that it writes; empty for a step without one.
+    pub table: String,
+    /// How rows were compared: joined, ranges, keys, sums; empty: they were not.
+    pub how: String,
+    /// Rows of the source that were looked at.
+    pub rows: u64,
+    /// Rows of both sides that were compared.
+    pub compared: u64,
+    /// Source rows that the target lacks.
+    pub missing: u64,
+    /// Target rows that no source row has (any more), and that were not there before.
+    pub extra: u64,
+    /// Rows whose content differs.
+    pub different: u64,
+    /// Source rows that stand in the rejects.
+    pub rejected: u64,
+    /// Rows that `on_conflict = "skip"` left as they were.
+    pub skipped: u64,
+    /// Source rows above the highest key at the step's start: they came later.
+    pub later: u64,
+    /// The part of the rows that was asked for, where that is not all of them.
+    pub sample: Option<f64>,
+    /// Source columns that were made again from the target's and compared (`--rebuild`).
+    pub rebuilt: Vec<String>,
+    /// Rows copied again (`--repair`).
+    pub repaired: u64,
+    /// What could not be compared.
+    pub not_compared: Vec<NotCompared>,
+    /// Nothing differs.
+    pub ok: bool,
+    /// Seconds that it took, in the process that came to its end.
+    pub seconds: f64,
 }
 
 /// Where events go. Called from several tasks at once; must not block for long.

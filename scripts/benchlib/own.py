@@ -1,5 +1,8 @@
 """The cases against tablelift itself: batches, throttle, start, rejects, many and wide rows."""
 
+import shlex
+import subprocess
+
 from . import data
 from .world import AtMost, Contender, Group, Ratio
 
@@ -98,6 +101,50 @@ def rejects(world):
     return Group(contenders, lines)
 
 
+FOUND = ("SELECT concat_ws('|', p ->> 'compared', p ->> 'missing', p ->> 'extra', p ->> 'different') "
+         "FROM (SELECT found::jsonb -> 'proof' AS p FROM tablelift.verified WHERE chunk = -1) q")
+
+
+def verification(world):
+    """Every row's content after the copy, equal and with three differences, against the copy itself."""
+    contenders, lines = [], []
+    for letter, name, target in [("A", "inside one database", world.a), ("B", "across two servers", world.b)]:
+        for workers in (1, 2):
+            copy = world.copy(f"verify-{letter.lower()}{workers}", world.a.url, target.url, workers, rows=world.rows)
+            verify = [copy[0], "verify", copy[2], "--json"]
+            three = ["bash", "-c", shlex.join(verify) + "; [ $? = 3 ]"]
+            empty = world.fresh(target)
+            middle = world.rows // 2 * 3
+
+            def copied(empty=empty, copy=copy):
+                empty()
+                subprocess.run(copy, check=True, capture_output=True)
+                world.rest()
+
+            def changed(copied=copied, target=target, middle=middle):
+                copied()
+                one = f"(SELECT min(id) FROM workflows WHERE id > {middle}"
+                target.sql(f"UPDATE workflows SET name = name || '.' WHERE id = {one})",
+                           f"DELETE FROM workflows WHERE id = {one} + 30)",
+                           "INSERT INTO workflows SELECT max(id) + 1, 'more', '{}', now() FROM workflows")
+                world.rest()
+
+            def found(target=target):
+                return target.sql(FOUND)
+
+            def contender(kind, command, fresh, digest, expected):
+                contenders.append(Contender(f"{letter}{workers} {kind}", command, fresh, digest, expected, world.rows))
+                return contenders[-1].name
+
+            ours = contender("copy", copy, empty, world.of_table(target), world.mapped)
+            clean = contender("verify", verify, copied, found, f"{world.rows}|0|0|0")
+            some = contender("three", three, changed, found, f"{world.rows - 1}|1|1|1")
+            said = f"{workers} worker{'s'[:workers - 1]}"
+            lines += [Ratio(f"verify {name}, {said}", "the copy of the same rows", clean, ours, 1.0),
+                      Ratio(f"verify {name}, {said}, three rows differ", "equal rows", some, clean, 0.5)]
+    return Group(contenders, lines)
+
+
 def many_rows(world):
     small = narrow(world, "narrow1m", 1_000_000, 3)
     large = narrow(world, "narrow50m", 50_000_000, 2, extra=first_commit(world))
@@ -120,5 +167,5 @@ def wide_rows(world):
     return Group([ours], [AtMost("peak memory, 1,000 rows of 20 MB", "wide", 32 + 4 * width / 2**20, "MiB")], repeats=1)
 
 
-CASES = {"batches": batch_sizes, "throttle": throttle, "start": start, "rejects": rejects}
+CASES = {"batches": batch_sizes, "throttle": throttle, "start": start, "rejects": rejects, "verify": verification}
 LARGE = {"rows": many_rows, "wide": wide_rows}

@@ -24,7 +24,7 @@ use super::exit;
   0    done, and everything that was expected holds
   1    failed; what was committed stays and the next `run` resumes
   2    wrong usage, or the plan is invalid: nothing was touched
-  3    ran, but a count, a check or a protected table differs
+  3    ran, but a count, a check, a protected table or a compared row differs
   4    another runner holds this plan
   5    ended before the end, as asked (window, stop_after): `run` resumes
   130  interrupted (Ctrl+C; 143 for SIGTERM, 129 for a hangup): `run` resumes"))]
@@ -120,13 +120,9 @@ pub enum Command {
         #[arg(long)]
         watch: bool,
     },
-    /// Prove counts, protected tables and checks again, at any time after a run
-    #[command(after_help = "Example:\n  tablelift verify plan.toml")]
-    Verify {
-        /// The plan file
-        #[arg(default_value = "tablelift.toml")]
-        plan: PathBuf,
-    },
+    /// Prove counts, protected tables, checks and every copied row's content, at any time
+    #[command(after_help = VERIFY_HELP)]
+    Verify(Verify),
     /// Show what holds a run back; slow, pause or resume it from any machine
     #[command(
         after_help = "Examples:\n  tablelift throttle plan.toml\n  tablelift throttle plan.toml --rows-per-second 2000\n  tablelift throttle plan.toml --pause\n  tablelift throttle plan.toml --resume\n\nWhat is asked for stands in the ledger: it acts within a batch on every process of the run, and\nholds for later runs of the plan until something else is asked for."
@@ -275,6 +271,61 @@ pub struct Throttle {
     /// Forget all that was asked for: the plan's own limits hold again
     #[arg(long, conflicts_with_all = ["pause", "rows_per_second", "batch_rows"])]
     pub reset: bool,
+}
+
+/// What `verify --help` teaches.
+const VERIFY_HELP: &str = "Examples:
+  tablelift verify plan.toml                  every row, source against target
+  tablelift verify plan.toml --step tools
+  tablelift verify plan.toml --sample 1%
+  tablelift verify plan.toml --rebuild        is every legacy column still there?
+  tablelift verify plan.toml --counts-only    the closing proof of a run once more
+
+Exit code 3 where a row is missing, extra or different. An interrupted verify goes on where it
+stood when it is typed again.";
+
+/// `verify`
+#[derive(Debug, Args, Clone)]
+pub struct Verify {
+    /// The plan file
+    #[arg(default_value = "tablelift.toml")]
+    pub plan: PathBuf,
+    /// Compare the rows of this step alone, and nothing else
+    #[arg(long, value_name = "NAME")]
+    pub step: Option<String>,
+    /// Compare a part of the rows, taken by chance, as in 1% or 0.01
+    #[arg(long, value_name = "PART", value_parser = part)]
+    pub sample: Option<f64>,
+    /// Read a row that differs again so often before it is said: the application may write
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub recheck: u32,
+    /// Also make the legacy rows again from the target's columns and documents, and compare them
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Copy rows again that are missing or differ; extra rows stay
+    #[arg(long, conflicts_with = "sample")]
+    pub repair: bool,
+    /// Counts, protected tables and checks; no row by content
+    #[arg(long, conflicts_with_all = ["step", "sample", "rebuild", "repair"])]
+    pub counts_only: bool,
+    /// Concurrent chunks within one step, instead of the plan's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), env = "TABLELIFT_WORKERS")]
+    pub workers: Option<u32>,
+    /// Flags of commands that hold the plan
+    #[command(flatten)]
+    pub hold: Hold,
+}
+
+/// A part of a whole: `1%` or `0.01`.
+fn part(text: &str) -> Result<f64, String> {
+    let number = match text.trim().strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.trim().parse::<f64>(),
+    };
+    match number {
+        Ok(part) if part > 0.0 && part <= 1.0 => Ok(part),
+        _ => Err("write a part of the rows, like 1% or 0.01".to_owned()),
+    }
 }
 
 /// `rollback`

@@ -56,7 +56,7 @@ async fn dispatch(arguments: &Arguments, ui: &Ui) -> u8 {
             commands::run::run(&run, global, ui).await
         }
         Command::Status { plan, watch } => commands::status::run(plan, *watch, global, ui).await,
-        Command::Verify { plan } => commands::verify::run(plan, global, ui).await,
+        Command::Verify(verify) => commands::verify::run(verify, global, ui).await,
         Command::Throttle(throttle) => commands::throttle::run(throttle, global, ui).await,
         Command::Rollback(rollback) => commands::rollback::run(rollback, global, ui).await,
         Command::Schema => commands::texts::schema(),

@@ -18,7 +18,7 @@ use crate::mapping::wire::{Cell, encode};
 use crate::mapping::{BoundMapping, Form, InputSource, render};
 use crate::sql::keyset::KeyColumns;
 use crate::sql::{Flavor, Kind, Statement};
-use crate::value::Value;
+use crate::value::{Row, Value};
 
 /// Bytes between the readers and the writers of a run at most, wider rows excepted.
 const WINDOWS: u64 = 8 * MIB;
@@ -364,6 +364,40 @@ fn select(
         _ => String::new(),
     };
     format!("SELECT {list} FROM {}{order}", job.source.from_where(&conditions))
+}
+
+/// Rows of the step with these keys, in no order: those that are there.
+///
+/// # Errors
+/// The source's.
+pub async fn rows_of(
+    shared: &Shared,
+    session: &mut dyn Session,
+    keys: &[Key],
+) -> Result<Vec<(Key, Row)>> {
+    let job = &shared.job;
+    let (Some(key), false) = (&job.source.key, keys.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let columns = Columns::new(shared, ChunkKind::Range, &[]);
+    let condition = key.any_of(session.dialect(), "s", keys);
+    let from = job.source.from_where(&[condition]);
+    let select = format!("SELECT {} FROM {from}", columns.list.join(", "));
+    let read = crate::db::collect(session, &select, &columns.kinds).await?;
+    let flavor = session.dialect().flavor();
+    let mut out = Vec::with_capacity(read.rows.len());
+    for mut row in read.rows {
+        let parts: Vec<Value> = columns
+            .keys
+            .parts
+            .iter()
+            .map(|(at, _)| row.get(*at).cloned().unwrap_or(Value::Null))
+            .collect();
+        let key = key_of(flavor, &parts, &job.source.name)?;
+        row.truncate(job.mapping.inputs.len());
+        out.push((key, row));
+    }
+    Ok(out)
 }
 
 /// Makes the session see the run's one moment.

@@ -20,11 +20,20 @@ pub enum ChunkKind {
 }
 
 impl ChunkKind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             ChunkKind::Range => "range",
             ChunkKind::Nulls => "nulls",
             ChunkKind::Whole => "whole",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Result<ChunkKind> {
+        match name {
+            "range" => Ok(ChunkKind::Range),
+            "nulls" => Ok(ChunkKind::Nulls),
+            "whole" => Ok(ChunkKind::Whole),
+            _ => Err(Error::stop("the ledger holds a chunk of an unknown kind")),
         }
     }
 }
@@ -211,6 +220,17 @@ impl Ledger {
         if session.execute(&advance).await? != 1 {
             return Err(Error::new(Class::Retry, "the checkpoint was not where it should be"));
         }
+        self.remember_batch(session, step, chunk, batch).await
+    }
+
+    /// Writes a batch down; in its own transaction.
+    pub(super) async fn remember_batch(
+        &self,
+        session: &mut dyn Session,
+        step: &str,
+        chunk: &Chunk,
+        batch: &Checkpoint,
+    ) -> Result<()> {
         let count = |n: u64| Bind::Int(Some(i64::try_from(n).unwrap_or(i64::MAX)));
         let insert = Statement::new(format!(
             "INSERT INTO {} (run, step, chunk, seq, after_key, last_key, read_rows, inserted, \

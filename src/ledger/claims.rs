@@ -4,7 +4,7 @@ use super::chunks::{Chunk, ChunkKind};
 use super::protocol::{self, Beat, Next, OpenChunk};
 use super::{Ledger, number, text};
 use crate::db::Session;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::key::{Key, KeyRange};
 use crate::sql::Statement;
 use crate::value::{Row, Value};
@@ -134,12 +134,7 @@ fn key_of(value: &Value) -> Result<Option<Key>> {
 }
 
 fn chunk_of(row: &Row) -> Result<Chunk> {
-    let kind = match text(&row[1]).as_str() {
-        "range" => ChunkKind::Range,
-        "nulls" => ChunkKind::Nulls,
-        "whole" => ChunkKind::Whole,
-        _ => return Err(Error::stop("the ledger holds a chunk of an unknown kind")),
-    };
+    let kind = ChunkKind::named(&text(&row[1]))?;
     Ok(Chunk {
         number: number(&row[0]),
         kind,

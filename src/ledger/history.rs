@@ -1,5 +1,6 @@
 //! Steps and their figures: what `status`, the summary and rollback read.
 
+use super::verified::REPAIRS;
 use super::{Ledger, number, text, unsigned};
 use crate::db::Session;
 use crate::error::Result;
@@ -186,7 +187,7 @@ impl Ledger {
             .collect();
         let ask = Statement::new(format!(
             "SELECT {}, {} FROM (SELECT *, {at} - lag({at}) OVER (ORDER BY committed_at) AS gap \
-             FROM {} WHERE run = $1 AND step = $2) b",
+             FROM {} WHERE run = $1 AND step = $2 AND chunk < {REPAIRS}) b",
             sums.join(", "),
             self.dialect.to_integer(
                 "coalesce(sum(CASE WHEN gap < seconds THEN gap ELSE seconds END), 0) * 1000000"

@@ -206,6 +206,33 @@ const TABLES: &[TableSpec] = &[
         "run, step, index_name",
     ),
     (
+        "verifications",
+        &[
+            ("run", 'n', "NOT NULL"),
+            ("number", 'i', "NOT NULL"),
+            ("state", 't', "NOT NULL"),
+            ("options", 't', "NOT NULL"),
+            ("started_at", 't', "NOT NULL"),
+            ("finished_at", 't', ""),
+        ],
+        "run, number",
+    ),
+    (
+        "verified",
+        &[
+            ("run", 'n', "NOT NULL"),
+            ("step", 'n', "NOT NULL"),
+            ("chunk", 'i', "NOT NULL"),
+            ("kind", 't', "NOT NULL"),
+            ("lo", 't', ""),
+            ("hi", 't', ""),
+            ("pos", 't', ""),
+            ("state", 't', "NOT NULL"),
+            ("found", 't', "NOT NULL"),
+        ],
+        "run, step, chunk",
+    ),
+    (
         "baseline",
         &[
             ("run", 'n', "NOT NULL"),

@@ -22,6 +22,17 @@ pub use values::ValueOptions;
 
 pub use cast::{Clock, Epoch};
 
+/// A number's text as PostgreSQL's numeric prints it: `+1.5e3` becomes `1500`. `None`: it is none.
+pub fn numeric_form(text: &str) -> Option<String> {
+    cast::numeric_text(text)
+}
+
+/// The value as one of this type, read generously; `None`: it is none.
+pub fn read_as(value: Value, to: &ColumnType) -> Option<Value> {
+    cast::cast(value, to, false).ok()
+}
+
+use crate::sql::ColumnType;
 use crate::value::Value;
 
 /// The rules of one step: target column = rule, in the plan's order.

@@ -17,6 +17,7 @@ mod start;
 mod status;
 mod steer;
 mod throttle;
+mod verify;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +37,7 @@ use self::ending::Ending;
 use self::start::Started;
 
 pub use self::throttle::{ProcessStatus, SignalStatus, ThrottleStatus};
+pub use self::verify::Verify;
 pub use crate::ledger::control::Change;
 
 /// Everything that a command may set, beyond the plan.
@@ -387,15 +389,13 @@ impl Runner {
         throttle::throttle(&self.plan, self.settings.patience, change, by).await
     }
 
-    /// `tablelift verify`: counts, protected tables, checks; 3 too while steps are not done.
-    pub async fn verify(&self) -> Result<Outcome> {
-        let begun = Instant::now();
-        let mut started = start::look_on(self).await?;
-        let result = match finish::prove(self, &mut started).await {
-            Ok(0) => finish::unfinished(&started).await.map(|left| u8::from(!left.is_empty()) * 3),
-            other => other,
-        };
-        self.outcome(&mut started, result, begun).await
+    /// `tablelift verify`: counts, protected tables, checks, and every copied row's content; 3
+    /// too while steps are not done.
+    ///
+    /// # Errors
+    /// Held: another process works on the plan, and content was asked for.
+    pub async fn verify(&self, wanted: &Verify) -> Result<Outcome> {
+        verify::verify(self, wanted).await
     }
 
     /// `tablelift rollback`: takes back exactly what the run wrote. With `dry`, says what it
@@ -405,7 +405,7 @@ impl Runner {
         if dry {
             return finish::rollback_preview(self).await;
         }
-        let mut started = start::take_for_rollback(self).await?;
+        let mut started = start::take(self, "rollback").await?;
         let result = finish::roll_back(self, &mut started).await;
         self.outcome(&mut started, result, begun).await
     }

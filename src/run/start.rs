@@ -138,18 +138,19 @@ pub async fn look_on(runner: &Runner) -> Result<Started> {
     })
 }
 
-/// Takes the plan over for a rollback: from here on nothing of the run can commit any more.
-pub async fn take_for_rollback(runner: &Runner) -> Result<Started> {
+/// Takes the plan over to do something else with the run: from here on nothing of it can commit
+/// any more.
+pub async fn take(runner: &Runner, mode: &str) -> Result<Started> {
     let plan = &runner.plan;
     let databases = Databases::open(plan, runner.settings.patience)?;
     let lock = databases.target.lock(&plan.name).await?;
     let (run, _) = existing(plan, &databases).await?.ok_or_else(|| never_ran(plan))?;
-    let label = format!("{}/rollback", plan.name);
+    let label = format!("{}/{mode}", plan.name);
     let mut session = databases.target.session(Access::Write, &label).await?;
     let mut ledger = ledger(runner, &databases.target);
     ledger.run.clone_from(&run.id);
     let mut seat =
-        seat::conduct(&databases.target, &mut ledger, lock, session.as_mut(), "rollback").await?;
+        seat::conduct(&databases.target, &mut ledger, lock, session.as_mut(), mode).await?;
     let identities = identities(&databases).await?;
     same_databases(&run, &identities)?;
     let records = ledger.steps(session.as_mut()).await?;
@@ -312,7 +313,8 @@ fn changed_parts(old: &str, new: &str) -> (String, String) {
     (part(old), part(new))
 }
 
-fn prerequisite(plan: &Plan, only: &str) -> Result<()> {
+/// The step that was asked for is one of the plan's.
+pub fn prerequisite(plan: &Plan, only: &str) -> Result<()> {
     if plan.steps.iter().any(|step| Plan::selects(Some(only), &step.name)) {
         return Ok(());
     }

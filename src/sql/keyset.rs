@@ -70,6 +70,21 @@ impl KeyColumns {
         parts.join(" AND ")
     }
 
+    /// The condition that a row's key is one of these.
+    pub fn any_of(&self, dialect: &dyn Dialect, alias: &str, keys: &[Key]) -> String {
+        if let [column] = self.0.as_slice() {
+            let literals: Vec<String> = keys
+                .iter()
+                .filter_map(|key| key.0.first())
+                .map(|part| dialect.literal(part, column))
+                .collect();
+            return format!("{} IN ({})", dialect.key_order(alias, column), literals.join(", "));
+        }
+        let each: Vec<String> =
+            keys.iter().map(|key| format!("({})", self.equals(dialect, alias, key))).collect();
+        format!("({})", each.join(" OR "))
+    }
+
     /// Some part of the key is NULL; such rows are read apart, because no range holds them.
     pub fn any_null(&self, dialect: &dyn Dialect, alias: &str) -> Option<String> {
         let parts: Vec<String> = self

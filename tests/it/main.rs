@@ -52,3 +52,4 @@ mod tune;
 mod types;
 mod types_page;
 mod values;
+mod verify;

@@ -4,14 +4,14 @@
 use crate::common::{Db, Store, World};
 
 /// A change to a protected table of five rows, and the key that must be named.
-struct Change {
+pub struct Change {
     /// Types and first values of the columns `a` and `b` of row 3; the other rows hold row 3's
     /// values too, so that nothing but the changed row differs.
-    columns: &'static str,
-    values: &'static str,
+    pub columns: &'static str,
+    pub values: &'static str,
     /// SQL with `{t}` for the table.
-    sql: &'static str,
-    key: &'static str,
+    pub sql: &'static str,
+    pub key: &'static str,
 }
 
 const fn change(
@@ -26,7 +26,7 @@ const fn change(
 const TEXT: &str = "a text, b text";
 
 /// Changes that all databases can make.
-const ALL: &[Change] = &[
+pub const ALL: &[Change] = &[
     change(TEXT, "'abc', 'x'", "UPDATE {t} SET a = 'abd' WHERE id = 3", "3"),
     change(TEXT, "'abc', 'x'", "UPDATE {t} SET a = 'Abc' WHERE id = 3", "3"),
     change(TEXT, "'abc', 'x'", "UPDATE {t} SET a = 'abc ' WHERE id = 3", "3"),
@@ -80,7 +80,7 @@ const ALL: &[Change] = &[
     change("a integer, b integer", "1, 12", "UPDATE {t} SET a = 11, b = 2 WHERE id = 3", "3"),
 ];
 
-const POSTGRES: &[Change] = &[
+pub const POSTGRES: &[Change] = &[
     change("a numeric, b text", "1.10, 'x'", "UPDATE {t} SET a = 1.1 WHERE id = 3", "3"),
     change("a numeric, b text", "'NaN', 'x'", "UPDATE {t} SET a = 0 WHERE id = 3", "3"),
     change("a double precision, b text", "0, 'x'", "UPDATE {t} SET a = '-0' WHERE id = 3", "3"),
@@ -129,7 +129,7 @@ const POSTGRES: &[Change] = &[
     change("a money, b text", "'1.00', 'x'", "UPDATE {t} SET a = '1.01' WHERE id = 3", "3"),
 ];
 
-const SQLITE: &[Change] = &[
+pub const SQLITE: &[Change] = &[
     change("a, b", "1, 'x'", "UPDATE {t} SET a = '1' WHERE id = 3", "3"),
     change("a, b", "1, 'x'", "UPDATE {t} SET a = 1.0 WHERE id = 3", "3"),
     change("a, b", "'x', 'x'", "UPDATE {t} SET a = X'78' WHERE id = 3", "3"),
@@ -149,7 +149,7 @@ const SQLITE: &[Change] = &[
     ),
 ];
 
-const MARIADB: &[Change] = &[
+pub const MARIADB: &[Change] = &[
     change("a decimal(9,2), b text", "1.10, 'x'", "UPDATE {t} SET a = 1.11 WHERE id = 3", "3"),
     change("a float, b text", "1, 'x'", "UPDATE {t} SET a = 1.0000001 WHERE id = 3", "3"),
     change("a blob, b text", "x'00ff', 'x'", "UPDATE {t} SET a = x'00fe' WHERE id = 3", "3"),

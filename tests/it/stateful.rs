@@ -253,6 +253,8 @@ impl Sequence {
             let fine: &[i32] = match command {
                 "status" => &[0],
                 "check" => &[0, 2],
+                // A row that somebody touched is no longer what its source says.
+                _ if self.model.done && self.model.touched > 0 => &[3],
                 _ if self.model.done => &[0],
                 _ => &[0, 2, 3],
             };

@@ -53,7 +53,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     (
         "verify",
-        &["db", "engine", "error", "event", "key", "ledger", "mapping", "plan", "sql", "value"],
+        &[
+            "db", "engine", "error", "event", "fail", "job", "key", "ledger", "mapping", "plan",
+            "sql", "throttle", "value",
+        ],
     ),
     (
         "steps",

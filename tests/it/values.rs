@@ -287,11 +287,24 @@ fn copy(from: Db, to: Db, joint: bool, conflict: &str, rows: &[Row]) -> String {
     let what = format!("{from:?} to {to:?}, {conflict}: {}", steps[0]["route"]);
     compare_plain(&what, rows, (from, to), &found(&target, to), &rejects(&ran, "plain"));
     compare_folded(&what, rows, (from, to), &target, &rejects(&ran, "fold"));
+    verified(&world, &what, &steps);
     for step in &steps {
         let sum = step["copied"].as_u64().unwrap() + step["rejected"].as_u64().unwrap();
         assert_eq!(sum, rows.len() as u64, "{what}: {step}");
     }
     steps[0]["route"].as_str().unwrap().split(':').next().unwrap().to_owned()
+}
+
+/// A faithful copy is no difference, and every row of it was looked at.
+fn verified(world: &World, what: &str, steps: &[serde_json::Value]) {
+    let ran = world.run(&["verify", "p.toml", "--json"]);
+    assert_eq!(ran.code, 0, "{what}: {}\n{}", ran.out, ran.err);
+    for (step, proof) in steps.iter().zip(ran.events("step_verified")) {
+        assert_eq!(proof["compared"], step["copied"], "{what}: {proof}");
+        assert_eq!(proof["rejected"], step["rejected"], "{what}: {proof}");
+        assert_eq!(proof["not_compared"], serde_json::json!([]), "{what}");
+    }
+    assert_eq!(ran.events("step_verified").len(), steps.len());
 }
 
 fn compare_plain(

@@ -29,14 +29,23 @@ struct State {
     waited: f64,
     /// The last signal that a line named, and when.
     throttled: Option<(String, Instant)>,
+    /// The step that is compared, and its rows so far.
+    compared: (String, u64),
 }
 
 impl Lines {
     /// `verbose`: every batch is a line.
     pub fn new(verbose: bool) -> Lines {
         let now = Instant::now();
-        let state =
-            State { last: now, begun: now, rows: 0, all: None, waited: 0.0, throttled: None };
+        let state = State {
+            last: now,
+            begun: now,
+            rows: 0,
+            all: None,
+            waited: 0.0,
+            throttled: None,
+            compared: Default::default(),
+        };
         Lines { verbose, state: Mutex::new(state) }
     }
 }
@@ -67,6 +76,16 @@ pub fn line_of(event: &What) -> Option<String> {
             grouped(figures.skipped),
             grouped(figures.rejected),
             seconds(figures.seconds)
+        ),
+        What::StepVerified(proof) if !proof.how.is_empty() => format!(
+            "{} {}: {} rows compared, {} missing, {} extra, {} different in {}",
+            if proof.ok { "✓" } else { "✗" },
+            clean(&proof.step),
+            grouped(proof.compared),
+            grouped(proof.missing),
+            grouped(proof.extra),
+            grouped(proof.different),
+            seconds(proof.seconds)
         ),
         What::BatchRetried { step, attempt, reason, seconds, .. } => {
             format!("{}: try {attempt} in {seconds:.1} s: {}", clean(step), clean(reason))
@@ -113,6 +132,17 @@ impl Listener for Lines {
                 state.begun = Instant::now();
                 state.last = state.begun;
                 state.waited = 0.0;
+            }
+            What::RowsCompared { step, rows, .. } => {
+                if state.compared.0 != *step {
+                    state.compared = (step.clone(), 0);
+                }
+                state.compared.1 += rows;
+                if state.last.elapsed() >= INTERVAL {
+                    state.last = Instant::now();
+                    let all = grouped(state.compared.1);
+                    line = Some(format!("{}: {all} rows compared", clean(step)));
+                }
             }
             What::BatchCommitted { step, rows, waited_seconds, .. } => {
                 state.rows += rows;

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use tablelift::draft::DraftStep;
-use tablelift::event::{Event, StepFigures, What};
+use tablelift::event::{CellDifference, Event, StepFigures, StepProof, What};
 use tablelift::run::TableCounts;
 
 use super::text::{clean, grouped, listed, seconds, shortened};
@@ -28,6 +28,8 @@ struct State {
     protected_failed: Vec<String>,
     counts_failed: Vec<String>,
     unfinished: Vec<String>,
+    rows_differ: Vec<String>,
+    proofs: Vec<StepProof>,
 }
 
 impl Summary {
@@ -89,6 +91,10 @@ impl Summary {
                     grouped(*actual)
                 ));
             }
+            What::RowDiffers { step, class, key, columns, .. } => {
+                state.rows_differ.push(row_line(step, class, key, columns));
+            }
+            What::StepVerified(proof) => state.proofs.push(proof.clone()),
             What::RunFinished { unfinished, .. } => state.unfinished.clone_from(unfinished),
             _ => {}
         }
@@ -106,7 +112,8 @@ impl Summary {
         let Ok(state) = self.state.lock() else {
             return Vec::new();
         };
-        let all = [&state.counts_failed, &state.protected_failed, &state.checks_failed];
+        let rows = &state.rows_differ;
+        let all = [&state.counts_failed, &state.protected_failed, &state.checks_failed, rows];
         all.into_iter().flatten().cloned().collect()
     }
 
@@ -122,10 +129,91 @@ impl Summary {
         self.state.lock().map(|state| state.slow.clone()).unwrap_or_default()
     }
 
+    /// What comparing rows by content has shown, step by step.
+    pub fn step_proofs(&self) -> Vec<StepProof> {
+        self.state.lock().map(|state| state.proofs.clone()).unwrap_or_default()
+    }
+
     /// Checks and protected tables that were looked at.
     pub fn proofs(&self) -> (u64, u64) {
         self.state.lock().map_or((0, 0), |state| (state.checks, state.protected))
     }
+}
+
+/// `step tools, row 42 is different: name "a" is "b"`
+fn row_line(
+    step: &str,
+    class: &str,
+    key: &serde_json::Value,
+    columns: &[CellDifference],
+) -> String {
+    let value = |text: &Option<String>| match text {
+        Some(text) => format!("\"{}\"", clean(text)),
+        None => "NULL".to_owned(),
+    };
+    let cells: Vec<String> = columns
+        .iter()
+        .map(|cell| {
+            let (source, target) = (value(&cell.source), value(&cell.target));
+            format!("{}: {source} is {target}", clean(&cell.column))
+        })
+        .collect();
+    let row = match key {
+        serde_json::Value::Null => "a row".to_owned(),
+        serde_json::Value::String(key) => format!("row {}", clean(key)),
+        key => format!("row {}", clean(&key.to_string())),
+    };
+    let what = if cells.is_empty() { String::new() } else { format!(": {}", cells.join(", ")) };
+    format!("step {}: {row} is {class}{what}", clean(step))
+}
+
+/// What comparing rows by content has shown: one line for each step.
+pub fn proofs(proofs: &[StepProof]) -> String {
+    let mut out =
+        table(&["step", "by", "compared", "missing", "extra", "different", "repaired", "time"]);
+    for one in proofs {
+        let count = |count: u64| if one.how.is_empty() { "-".to_owned() } else { grouped(count) };
+        out.add_row([
+            clean(&one.step),
+            if one.how.is_empty() { "not compared" } else { &one.how }.to_owned(),
+            count(one.compared),
+            count(one.missing),
+            count(one.extra),
+            count(one.different),
+            count(one.repaired),
+            if one.how.is_empty() { String::new() } else { seconds(one.seconds) },
+        ]);
+    }
+    right_aligned(out, 2)
+}
+
+/// What could not be compared, and rows that are no difference: a line each.
+pub fn not_compared(proofs: &[StepProof]) -> Vec<String> {
+    let mut out = Vec::new();
+    for one in proofs {
+        let step = clean(&one.step);
+        for not in &one.not_compared {
+            out.push(format!(
+                "not compared, step {step}: {}, because {}",
+                clean(&not.what),
+                clean(&not.because)
+            ));
+        }
+        let counts = [
+            (one.rejected, "stand in the rejects"),
+            (one.later, "came to the source after the step began"),
+        ];
+        for (rows, what) in counts.into_iter().filter(|(rows, _)| *rows > 0) {
+            out.push(format!("step {step}: {} rows {what}", grouped(rows)));
+        }
+        if !one.rebuilt.is_empty() {
+            let columns = one.rebuilt.len();
+            out.push(format!(
+                "step {step}: {columns} legacy columns were made again from the target"
+            ));
+        }
+    }
+    out
 }
 
 fn table(header: &[&str]) -> Table {

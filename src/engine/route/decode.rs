@@ -79,6 +79,27 @@ struct Pending {
     position: usize,
 }
 
+/// A source row, and what becomes of it.
+#[derive(Debug)]
+pub struct Mapped {
+    /// Its key, where it has one.
+    pub key: Option<Key>,
+    /// Its number in its chunk or its files, from 1.
+    pub number: u64,
+    /// The inputs of the mapping.
+    pub row: Row,
+    /// What the rules say.
+    pub outcome: Outcome,
+}
+
+impl Mapped {
+    /// The row's key in the ledger's rejects.
+    pub fn reject_key(&self) -> Key {
+        let number = usize::try_from(self.number).unwrap_or(usize::MAX);
+        self.key.clone().unwrap_or_else(|| row_number(number))
+    }
+}
+
 /// The route.
 pub struct Decode {
     shared: Arc<Shared>,
@@ -345,6 +366,41 @@ impl Decode {
         }
         self.pending.clear();
         Ok(rejects)
+    }
+
+    /// Takes the rows that wait, with what becomes of each.
+    ///
+    /// # Errors
+    /// The target's, where lookups ask it.
+    pub async fn take(&mut self, session: &mut dyn Session) -> Result<Vec<Mapped>> {
+        let outcomes = self.map(session, self.pending.len()).await?;
+        let taken = self.pending.drain(..).zip(outcomes);
+        let mapped = |(pending, outcome): (Pending, Outcome)| Mapped {
+            key: pending.key,
+            number: pending.position as u64 + 1,
+            row: pending.row,
+            outcome,
+        };
+        Ok(taken.map(mapped).collect())
+    }
+
+    /// What becomes of rows that were read elsewhere.
+    ///
+    /// # Errors
+    /// The target's, where lookups ask it.
+    pub async fn judge_rows(
+        &mut self,
+        session: &mut dyn Session,
+        rows: Vec<(Key, Row)>,
+    ) -> Result<Vec<Mapped>> {
+        let rows = rows.into_iter().map(|(key, row)| Pending {
+            key: Some(key),
+            row,
+            bytes: 0,
+            position: 0,
+        });
+        self.pending = rows.collect();
+        self.take(session).await
     }
 
     fn stopped(&self, pending: &Pending, reason: &str) -> Error {
