@@ -128,6 +128,8 @@ pub enum What {
         chunk: i64,
         /// Which try comes next.
         attempt: u32,
+        /// What kind of trouble: lock, conflict, connection or other.
+        class: String,
         /// The error.
         reason: String,
         /// Wait before it.
@@ -346,10 +348,24 @@ pub struct StepProof {
     pub seconds: f64,
 }
 
+/// What a signal of the throttle says, over its limit or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Its name, as the plan spells it.
+    pub signal: String,
+    /// Its value; `None`: nobody can read it.
+    pub value: Option<f64>,
+    /// Its limit, in the same unit.
+    pub limit: f64,
+}
+
 /// Where events go. Called from several tasks at once; must not block for long.
 pub trait Listener: Send + Sync {
     /// Takes one event.
     fn event(&self, event: &Event);
+
+    /// Takes what the throttle's signals say, twice a second while a run has any.
+    fn readings(&self, _readings: &[Reading]) {}
 }
 
 /// The handle that emits events: cheap to clone.
@@ -364,6 +380,11 @@ impl Emitter {
     /// Events of `run` of `plan`, for `listener`.
     pub fn new(plan: &str, run: &str, listener: Arc<dyn Listener>) -> Self {
         Emitter { plan: plan.into(), run: run.into(), listener }
+    }
+
+    /// Passes on what the signals say.
+    pub fn readings(&self, readings: &[Reading]) {
+        self.listener.readings(readings);
     }
 
     /// Emits one event, stamped with the current time.

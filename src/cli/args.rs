@@ -52,6 +52,12 @@ pub struct Global {
     /// When to use colour (NO_COLOR is honoured)
     #[arg(long, global = true, value_enum, default_value = "auto", env = "TABLELIFT_COLOR")]
     pub color: Color,
+    /// Log events as lines of this form, on stderr, in place of bars and lines for people
+    #[arg(long, global = true, value_enum, value_name = "FORM", env = "TABLELIFT_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Append the log lines to this file; bars and lines for people stay
+    #[arg(long, global = true, value_name = "FILE", env = "TABLELIFT_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
     /// URL of the source instead of the plan's; a relative path starts here
     #[arg(
         long,
@@ -70,6 +76,15 @@ pub struct Global {
         hide_env_values = true
     )]
     pub target: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Time, level, text, fields.
+    Text,
 }
 
 /// When to use colour.
@@ -128,6 +143,11 @@ pub enum Command {
         after_help = "Examples:\n  tablelift throttle plan.toml\n  tablelift throttle plan.toml --rows-per-second 2000\n  tablelift throttle plan.toml --pause\n  tablelift throttle plan.toml --resume\n\nWhat is asked for stands in the ledger: it acts within a batch on every process of the run, and\nholds for later runs of the plan until something else is asked for."
     )]
     Throttle(Throttle),
+    /// One page for the person who signs a run off: counts, checks, timings, rejects, plots
+    #[command(
+        after_help = "Examples:\n  tablelift report plan.toml -o report.html\n  tablelift report plan.toml --json > report.json\n\nIt is made from the ledger in the target, during a run or at any time after it, from any machine,\nand needs nothing else when it is opened."
+    )]
+    Report(Report),
     /// Take back exactly what the plan's run wrote, in throttled batches
     #[command(
         after_help = "Examples:\n  tablelift rollback plan.toml --dry-run\n  tablelift rollback plan.toml --yes\n  tablelift rollback plan.toml --step tasks --yes\n\nRows that somebody changed since are left alone and counted (exit code 3)."
@@ -232,6 +252,16 @@ pub struct Run {
     /// End after this time, as in 6h, with exit code 5
     #[arg(long, value_name = "TIME", value_parser = duration, env = "TABLELIFT_STOP_AFTER")]
     pub stop_after: Option<std::time::Duration>,
+    /// Serve metrics and a live page at this address while the run goes on, as in 127.0.0.1:9464;
+    /// a port alone is for this machine alone
+    #[arg(
+        long,
+        value_name = "ADDR",
+        alias = "metrics-addr",
+        conflicts_with = "dry_run",
+        env = "TABLELIFT_METRICS"
+    )]
+    pub metrics: Option<String>,
     /// Flags of commands that hold the plan
     #[command(flatten)]
     pub hold: Hold,
@@ -326,6 +356,20 @@ fn part(text: &str) -> Result<f64, String> {
         Ok(part) if part > 0.0 && part <= 1.0 => Ok(part),
         _ => Err("write a part of the rows, like 1% or 0.01".to_owned()),
     }
+}
+
+/// `report`
+#[derive(Debug, Args, Clone)]
+pub struct Report {
+    /// The plan file
+    #[arg(default_value = "tablelift.toml")]
+    pub plan: PathBuf,
+    /// Write the page to this file instead of stdout; a report that is there is written over
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write over the file even if it is no report
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `rollback`

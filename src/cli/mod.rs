@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod signals;
 mod ui;
+mod watch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +34,10 @@ pub async fn run() -> u8 {
     if let Ok(point) = std::env::var("TABLELIFT_FAIL_POINT") {
         tablelift::fail::arm(&point);
     }
-    let ui = Ui::new(&arguments.global);
+    let mut ui = Ui::new(&arguments.global);
+    if let Err(error) = ui.log(&arguments.global) {
+        return failed(&ui, &error, &signals::Received::default());
+    }
     if let Some(name) = typed_password(&arguments.global) {
         ui.warn(&format!(
             "{name} holds a password that other users of this machine can see; \
@@ -58,6 +62,7 @@ async fn dispatch(arguments: &Arguments, ui: &Ui) -> u8 {
         Command::Status { plan, watch } => commands::status::run(plan, *watch, global, ui).await,
         Command::Verify(verify) => commands::verify::run(verify, global, ui).await,
         Command::Throttle(throttle) => commands::throttle::run(throttle, global, ui).await,
+        Command::Report(report) => commands::report::run(report, global, ui).await,
         Command::Rollback(rollback) => commands::rollback::run(rollback, global, ui).await,
         Command::Schema => commands::texts::schema(),
         Command::Completions { shell } => commands::texts::completions(*shell),

@@ -49,6 +49,22 @@ pub fn class_of(code: Code<'_>) -> Class {
     }
 }
 
+/// What kind of trouble a transient error is, for people and for metrics: a lock that was not had
+/// in time, a conflict with another transaction, the connection, or other. What has no code comes
+/// from the network.
+pub fn trouble(code: Option<&str>) -> &'static str {
+    match code {
+        Some("40P01" | "55P03" | "1205" | "1213") => "lock",
+        Some("SQLite 5" | "SQLite 6" | "SQLite 261" | "SQLite 262" | "SQLite 517") => "lock",
+        Some("40001" | "1020" | "1412" | "1615") => "conflict",
+        None | Some("57P01" | "57P02" | "57P03" | "57P05" | "53300") => "connection",
+        Some("1040" | "1053" | "1077" | "1079" | "1203" | "1927") => "connection",
+        Some("2002" | "2003" | "2006" | "2013" | "2055") => "connection",
+        Some(code) if code.starts_with("08") => "connection",
+        Some(_) => "other",
+    }
+}
+
 fn of_sqlstate(code: &str) -> Class {
     match code {
         // A row met twice by one upsert; a document too deep for the server's stack; a row or
@@ -139,6 +155,22 @@ mod tests {
             for number in numbers {
                 assert_eq!(class_of(Code::MySql(*number)), class, "{number}");
             }
+        }
+    }
+
+    #[test]
+    fn trouble_has_a_name() {
+        let table = [
+            (Some("40P01"), "lock"),
+            (Some("SQLite 5"), "lock"),
+            (Some("1205"), "lock"),
+            (Some("40001"), "conflict"),
+            (Some("08006"), "connection"),
+            (None, "connection"),
+            (Some("57014"), "other"),
+        ];
+        for (code, name) in table {
+            assert_eq!(trouble(code), name, "{code:?}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::db::class::trouble;
 use crate::error::{Class, Error, Kind, Result};
 use crate::event::{Emitter, What};
 
@@ -54,6 +55,7 @@ impl Retries {
             step: self.step.clone(),
             chunk: chunk.unwrap_or(-1),
             attempt: self.tries,
+            class: trouble(error.code.as_deref()).to_owned(),
             reason: error.to_string(),
             seconds: wait.as_secs_f64(),
         });

@@ -10,6 +10,7 @@ pub mod lease;
 pub mod protocol;
 pub mod rows;
 pub mod tables;
+pub mod timeline;
 pub mod verified;
 
 use crate::db::Session;

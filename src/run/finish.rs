@@ -2,6 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::chronicle::Chronicle;
 use super::start::{self, Started};
 use super::{Outcome, Runner, TableCounts, rollback};
 use crate::db::{Access, Session, count_table};
@@ -116,7 +117,7 @@ pub async fn close(runner: &Runner, started: &mut Started, result: Result<u8>) -
     }
     let mut retries =
         Retries::new(&started.context.emitter, &CancellationToken::new(), "close", CLOSE_RETRIES);
-    while let Err(error) = write_down(started, &result).await {
+    while let Err(error) = write_down(runner, started, &result).await {
         if let Err(error) = retries.after(error, None).await {
             // The ledger keeps saying `running`, and the next run resumes.
             return result.and(Err(error));
@@ -168,7 +169,7 @@ async fn put_back(started: &Started) -> Result<()> {
 }
 
 /// How the run ended, in the ledger.
-async fn write_down(started: &Started, result: &Result<u8>) -> Result<()> {
+async fn write_down(runner: &Runner, started: &Started, result: &Result<u8>) -> Result<()> {
     let (state, error, finished) = match result {
         Ok(0) if !unfinished(started).await?.is_empty() => ("stopped", None, false),
         Ok(0) => ("done", None, true),
@@ -181,6 +182,8 @@ async fn write_down(started: &Started, result: &Result<u8>) -> Result<()> {
     };
     let mut session = session(started, "close").await?;
     let ledger = &started.context.ledger;
+    // What was proved stands there before the word that it was.
+    runner.chronicle.write(ledger, session.as_mut(), true).await?;
     crate::fail::point("closing");
     ledger.set_run(session.as_mut(), state, error, finished).await?;
     crate::fail::point("closed");
@@ -188,13 +191,14 @@ async fn write_down(started: &Started, result: &Result<u8>) -> Result<()> {
 }
 
 /// Says in the ledger that this process is gone, so that nobody waits for it.
-pub async fn leave(started: &Started) {
+pub async fn leave(started: &Started, chronicle: &Chronicle) {
     if started.seat.is_none() {
         return;
     }
     // Where this fails, others find out by themselves, after a while.
     if let Ok(mut session) = session(started, "leave").await {
         let ledger = &started.context.ledger;
+        let _ = chronicle.write(ledger, session.as_mut(), true).await;
         let _ = ledger.leave(session.as_mut()).await;
         if ledger.can_be_steered(session.as_mut()).await.unwrap_or(false) {
             let _ = ledger.say_no_more(session.as_mut()).await;

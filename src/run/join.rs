@@ -141,7 +141,7 @@ async fn begin(runner: &Runner, run: &Run) -> Result<Started> {
     let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
     emitter.emit(What::RunStarted { resumed: true, joined: true, steps });
     let context = start::context(runner, databases, ledger, emitter, None);
-    seat.steer(&context).await;
+    seat.steer(&context, &runner.chronicle).await;
     Ok(Started {
         context,
         records,

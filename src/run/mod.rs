@@ -1,6 +1,7 @@
 //! The conductor: preflight, baseline, steps in order, resume, rollback. One method for each
 //! command that touches a database.
 
+mod chronicle;
 mod dry_run;
 mod ending;
 mod expand;
@@ -10,6 +11,7 @@ mod join;
 mod look;
 mod order;
 pub mod preflight;
+mod report;
 mod rollback;
 mod scan;
 mod seat;
@@ -28,11 +30,14 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::retry::{Retries, interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Emitter, Listener, StepFigures, What};
+use crate::live::server::Look;
 use crate::plan::expand::Expansion;
 use crate::plan::window::Window;
 use crate::plan::{OnFailure, Plan, Step, StepKind};
+use crate::report::Report;
 use crate::steps;
 
+use self::chronicle::Chronicle;
 use self::ending::Ending;
 use self::start::Started;
 
@@ -203,6 +208,8 @@ pub struct Runner {
     expansion: Option<Expansion>,
     /// Why it was asked to end, if it was.
     ending: Ending,
+    /// What of the events the ledger keeps.
+    chronicle: Arc<Chronicle>,
 }
 
 impl Runner {
@@ -222,8 +229,11 @@ impl Runner {
         Ok(Runner::with(plan, settings, expansion))
     }
 
-    fn with(plan: Plan, settings: Settings, expansion: Option<Expansion>) -> Runner {
-        Runner { plan: Arc::new(plan), settings, expansion, ending: Ending::default() }
+    fn with(plan: Plan, mut settings: Settings, expansion: Option<Expansion>) -> Runner {
+        let chronicle = Arc::new(Chronicle::before(Arc::clone(&settings.listener)));
+        settings.listener = Arc::<Chronicle>::clone(&chronicle);
+        let ending = Ending::default();
+        Runner { plan: Arc::new(plan), settings, expansion, ending, chronicle }
     }
 
     /// Other limits than the plan's, for this process.
@@ -303,10 +313,15 @@ impl Runner {
         let steps = finish::all_figures(started).await.unwrap_or_default();
         let unfinished = finish::unfinished(started).await.unwrap_or_default();
         started.context.emitter.emit(ended(&result, &steps, &unfinished, begun));
-        finish::leave(started).await;
-        let exit_code = result?;
-        let tables = finish::table_counts(started).await?;
-        Ok(Outcome { exit_code, steps, tables, unfinished })
+        let tables = match &result {
+            Ok(_) => finish::table_counts(started).await,
+            Err(_) => Ok(Vec::new()),
+        };
+        if let (Ok(_), Ok(tables), false) = (&result, &tables, started.was_done) {
+            self.chronicle.note("tables_counted", serde_json::json!({ "tables": tables }));
+        }
+        finish::leave(started, &self.chronicle).await;
+        Ok(Outcome { exit_code: result?, steps, tables: tables?, unfinished })
     }
 
     /// Steps in order, then the closing proof; 0, or 3 when something differs.
@@ -378,6 +393,23 @@ impl Runner {
     /// `tablelift status`.
     pub async fn status(&self) -> Result<Status> {
         status::status(&self.plan, self.settings.patience).await
+    }
+
+    /// `tablelift report`: the facts of the plan's newest run; looks only, and at the target only.
+    ///
+    /// # Errors
+    /// The plan never ran on this target.
+    pub async fn report(&self) -> Result<Report> {
+        report::report(&self.plan, self.settings.patience).await
+    }
+
+    /// Makes the same report whenever it is asked, for the live page.
+    pub fn look(&self) -> Look {
+        let (plan, patience) = (Arc::clone(&self.plan), self.settings.patience);
+        Box::new(move || {
+            let plan = Arc::clone(&plan);
+            Box::pin(async move { report::report(&plan, patience).await })
+        })
     }
 
     /// `tablelift throttle`: asks for a change of a run that goes on, in the name of `by`, and

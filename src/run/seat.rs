@@ -12,6 +12,7 @@ use crate::ledger::lease::{Lease, held};
 use crate::ledger::{Ledger, protocol, tables};
 use crate::steps::StepContext;
 
+use super::chronicle::Chronicle;
 use super::steer::Steering;
 
 /// Beats within the time after which a process is taken for dead.
@@ -25,8 +26,8 @@ pub struct Seat {
 
 impl Seat {
     /// Steers the throttle of this process for as long as it has the seat.
-    pub async fn steer(&mut self, context: &StepContext) {
-        self.steering = Some(Steering::begin(context).await);
+    pub async fn steer(&mut self, context: &StepContext, chronicle: &Arc<Chronicle>) {
+        self.steering = Some(Steering::begin(context, chronicle).await);
     }
 }
 

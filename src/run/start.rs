@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
+use super::chronicle;
 use super::preflight::{self, Databases};
 use super::seat::{self, Seat};
 use super::{Runner, Settings};
@@ -98,6 +97,7 @@ pub async fn start(runner: &Runner, patient: bool) -> Result<Started> {
         Some(_) => {
             ledger.set_run(session.as_mut(), "running", None, false).await?;
             ledger.log(session.as_mut(), "run_resumed", "{}").await?;
+            chronicle::keep_plan(plan, &ledger, session.as_mut()).await?;
         }
         None => baseline(runner, &mut ledger, session.as_mut(), &identities).await?,
     }
@@ -107,7 +107,7 @@ pub async fn start(runner: &Runner, patient: bool) -> Result<Started> {
     }
     let (snapshot_session, snapshot) = snapshot(plan, &databases.source).await?;
     let context = context(runner, databases, ledger, emitter, snapshot);
-    seat.steer(&context).await;
+    seat.steer(&context, &runner.chronicle).await;
     let was_done = resumed.is_some_and(|run| run.state == "done");
     Ok(Started {
         context,
@@ -156,7 +156,7 @@ pub async fn take(runner: &Runner, mode: &str) -> Result<Started> {
     let records = ledger.steps(session.as_mut()).await?;
     let emitter = Emitter::new(&plan.name, &ledger.run, Arc::clone(&runner.settings.listener));
     let context = context(runner, databases, ledger, emitter, None);
-    seat.steer(&context).await;
+    seat.steer(&context, &runner.chronicle).await;
     Ok(Started {
         context,
         records,
@@ -346,8 +346,7 @@ async fn baseline(
     identities: &(String, String),
 ) -> Result<()> {
     let plan = &runner.plan;
-    let checksum = Sha256::digest(plan.text.as_bytes());
-    let checksum: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+    let checksum = chronicle::checksum(plan);
     match session.dialect().flavor() {
         // One moment for all counts and digests.
         Flavor::Postgres => session.script("BEGIN ISOLATION LEVEL REPEATABLE READ").await?,
@@ -410,6 +409,7 @@ async fn take_baseline(plan: &Plan, ledger: &Ledger, session: &mut dyn Session) 
         };
         protect::store_table(session, ledger, table, rows, false, &[]).await?;
     }
+    chronicle::keep_plan(plan, ledger, session).await?;
     ledger.log(session, "run_started", "{}").await
 }
 

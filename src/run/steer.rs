@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use super::chronicle::Chronicle;
 use crate::db::{Access, Session};
 use crate::error::Result;
+use crate::event::Emitter;
 use crate::ledger::Ledger;
 use crate::steps::StepContext;
 use crate::throttle::{Ends, Orders, Report, Throttle};
@@ -31,11 +33,13 @@ pub struct Steering {
 
 impl Steering {
     /// Begins; comes back when the first wishes are read and the others know of this process.
-    pub async fn begin(context: &StepContext) -> Steering {
+    pub async fn begin(context: &StepContext, chronicle: &Arc<Chronicle>) -> Steering {
         let ends = super::throttle::ends(&context.plan, &context.source, &context.target);
         let mut tasks = context.throttle.watch(&ends).await;
         let mut steerer = Steerer {
             throttle: Arc::clone(&context.throttle),
+            chronicle: Arc::clone(chronicle),
+            emitter: context.emitter.clone(),
             ledger: context.ledger.clone(),
             ends,
             session: None,
@@ -65,6 +69,8 @@ impl Steering {
 
 struct Steerer {
     throttle: Arc<Throttle>,
+    chronicle: Arc<Chronicle>,
+    emitter: Emitter,
     ledger: Ledger,
     ends: Ends,
     session: Option<Box<dyn Session>>,
@@ -80,10 +86,15 @@ struct Steerer {
 impl Steerer {
     /// One look; how many others are at work.
     async fn look(&mut self) -> Result<u32> {
+        let readings = self.throttle.report().readings;
+        if !readings.is_empty() {
+            self.emitter.readings(&readings);
+        }
         let mut session = match self.session.take() {
             Some(session) => session,
             None => self.ends.target.session(Access::Write, &self.ends.label).await?,
         };
+        self.chronicle.write(&self.ledger, session.as_mut(), false).await?;
         // A ledger of an earlier version has it once somebody has steered.
         self.steered = self.steered || self.ledger.can_be_steered(session.as_mut()).await?;
         let others = match self.steered {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::event::Emitter;
+use crate::event::{Emitter, Reading};
 use crate::plan::ThrottleSpec;
 use crate::plan::throttle::Reads;
 
@@ -61,6 +61,8 @@ pub struct Report {
     pub hold: Option<String>,
     /// Every signal, in the one form, with what it says; `true`: over its limit.
     pub signals: Vec<(String, bool)>,
+    /// The same as numbers.
+    pub readings: Vec<Reading>,
 }
 
 impl Throttle {
@@ -152,16 +154,17 @@ impl Throttle {
     /// What this process says of itself.
     pub fn report(&self) -> Report {
         let slots = self.slots();
+        let reasons: Vec<Reason> = slots.iter().map(|slot| slot.reason()).collect();
         let state = self.state();
         Report {
             at_work: state.at_work(),
             reason: state.waiting.as_ref().filter(|_| state.at_work()).map(Reason::to_string),
             hold: state.held().map(|reason| reason.to_string()),
-            signals: slots
+            signals: reasons
                 .iter()
-                .map(|slot| slot.reason())
                 .map(|reason| (reason.reading(), reason.utilization() >= 1.0))
                 .collect(),
+            readings: reasons.into_iter().map(Reason::into_reading).collect(),
         }
     }
 

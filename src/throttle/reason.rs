@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::event::Reading;
 use crate::plan::throttle::Unit;
 
 /// What a signal said last.
@@ -59,6 +60,11 @@ impl Reason {
             Value::Unreadable(why) => format!("unreadable ({why})"),
         };
         format!("{} {value}{limit}", self.signal.replace('_', "-"))
+    }
+
+    /// The same as numbers.
+    pub fn into_reading(self) -> Reading {
+        Reading { value: self.value(), signal: self.signal, limit: self.limit }
     }
 
     /// The value as a number, where there is one.

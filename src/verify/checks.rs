@@ -13,6 +13,11 @@ use crate::value::{Row, Value};
 /// Rows of an answer that are shown at most.
 const SHOWN_ROWS: usize = 20;
 
+/// When a check ran, as events say it.
+pub fn word(when: When) -> &'static str {
+    if when == When::Before { "before" } else { "after" }
+}
+
 /// Runs one check; `true`: it holds.
 pub async fn run(
     session: &mut dyn Session,
@@ -35,7 +40,7 @@ pub async fn run(
     emitter.emit(What::CheckFinished {
         check: check.name.clone(),
         ok,
-        when: if when == When::Before { "before" } else { "after" }.to_owned(),
+        when: word(when).to_owned(),
         expected: expected(&check.expected),
         actual,
         slow: check.warn_over.is_some_and(|limit| elapsed > limit),
@@ -118,7 +123,8 @@ fn constant_text(constant: &Constant) -> String {
     }
 }
 
-fn expected(expected: &CheckValue) -> String {
+/// What a check must give, for people.
+pub fn expected(expected: &CheckValue) -> String {
     match expected {
         CheckValue::Empty(true) => "no row".to_owned(),
         CheckValue::Empty(false) => "at least one row".to_owned(),

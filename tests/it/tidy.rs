@@ -69,9 +69,11 @@ const FLOORS: &[(&str, &[&str])] = &[
         "run",
         &[
             "db", "draft", "engine", "error", "event", "fail", "job", "key", "ledger", "plan",
-            "sql", "steps", "throttle", "value", "verify",
+            "live", "report", "sql", "steps", "throttle", "value", "verify",
         ],
     ),
+    ("report", &["event"]),
+    ("live", &["error", "event", "report"]),
     ("demo", &["db", "error", "plan", "sql"]),
 ];
 

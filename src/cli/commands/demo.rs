@@ -30,6 +30,8 @@ pub async fn run(demo: &Demo, ui: &Ui) -> u8 {
         quiet: false,
         verbose: 0,
         color: if ui.color() { Color::Always } else { Color::Never },
+        log_format: None,
+        log_file: None,
         source: None,
         target: None,
     };
@@ -44,6 +46,7 @@ pub async fn run(demo: &Demo, ui: &Ui) -> u8 {
         join: false,
         window: None,
         stop_after: None,
+        metrics: None,
         hold,
     };
     let code = super::run::run(&run, &global, ui).await;

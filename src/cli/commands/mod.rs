@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod init;
+pub mod report;
 pub mod rollback;
 pub mod run;
 pub mod status;

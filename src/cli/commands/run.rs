@@ -9,11 +9,17 @@ use crate::cli::args::{Global, Run};
 use crate::cli::ui::Ui;
 use crate::cli::ui::tables;
 use crate::cli::ui::text::{clean, clean_lines, grouped, listed};
-use crate::cli::{exit, failed, runner, signals};
+use crate::cli::{exit, failed, runner, signals, watch};
 
 /// Runs or resumes the plan, or shows what it would do.
 pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
     let (listener, summary) = ui.listener();
+    // Before anything is touched.
+    let watched = match watch::Watched::bind(run.metrics.as_deref(), ui).await {
+        Ok(watched) => watched,
+        Err(error) => return failed(ui, &error, &signals::Received::default()),
+    };
+    let listener = watched.also(listener);
     let mut runner = match runner(&run.plan, global, ui, listener).await {
         Ok(runner) => runner,
         Err(code) => return code,
@@ -28,7 +34,11 @@ pub async fn run(run: &Run, global: &Global, ui: &Ui) -> u8 {
         return preview(&runner, ui).await;
     }
     let received = signals::listen(runner.settings.stop.clone());
+    let serving = watched.serve(&runner);
     let ran = if run.join { runner.join().await } else { runner.run().await };
+    if let Some(serving) = serving {
+        serving.end().await;
+    }
     match ran {
         Ok(outcome) => {
             let left = &outcome.unfinished;

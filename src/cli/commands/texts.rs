@@ -10,7 +10,7 @@ use crate::cli::exit;
 use crate::cli::ui::Ui;
 
 /// Commands that a later version has.
-const LATER: &[&str] = &["rejects", "report", "migrate", "cleanup"];
+const LATER: &[&str] = &["rejects", "migrate", "cleanup"];
 
 /// The JSON Schema of the plan format.
 pub fn schema() -> u8 {

@@ -4,14 +4,15 @@ pub mod bars;
 pub mod diagnostic;
 pub mod json;
 pub mod lines;
+pub mod logs;
 pub mod tables;
 pub mod text;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
-use tablelift::error::Error;
-use tablelift::event::Listener;
+use tablelift::error::{Error, Result};
+use tablelift::event::{Event, Listener};
 use tablelift::plan::resolve::PlanError;
 
 use super::args::{Color, Global};
@@ -23,6 +24,8 @@ pub struct Ui {
     verbose: bool,
     color: bool,
     bars: bool,
+    /// Log lines, and whether they go to a file.
+    logs: Option<(Arc<logs::Logs>, bool)>,
 }
 
 impl Ui {
@@ -46,7 +49,18 @@ impl Ui {
             verbose: global.verbose > 0,
             color,
             bars: terminal && !dumb && !set("CI") && !global.json && !global.quiet,
+            logs: None,
         }
+    }
+
+    /// Begins to log, if the flags ask for it.
+    ///
+    /// # Errors
+    /// Invalid: the log can't be written.
+    pub fn log(&mut self, global: &Global) -> Result<()> {
+        let logs = logs::Logs::new(global)?;
+        self.logs = logs.map(|logs| (Arc::new(logs), global.log_file.is_some()));
+        Ok(())
     }
 
     /// JSON was asked for.
@@ -62,8 +76,12 @@ impl Ui {
     /// The listener of a command that runs steps.
     pub fn listener(&self) -> (Arc<dyn Listener>, Arc<tables::Summary>) {
         let summary = Arc::new(tables::Summary::default());
+        // Log lines on stderr stand for what people see there otherwise.
+        let logs_only = self.logs.as_ref().is_some_and(|(_, to_file)| !to_file);
         let inner: Option<Box<dyn Listener>> = if self.json {
             Some(Box::new(json::Ndjson))
+        } else if logs_only {
+            None
         } else if self.bars {
             Some(Box::new(bars::Bars::new()))
         } else if self.quiet {
@@ -71,7 +89,8 @@ impl Ui {
         } else {
             Some(Box::new(lines::Lines::new(self.verbose)))
         };
-        (Arc::new(Both { inner, summary: Arc::clone(&summary) }), summary)
+        let logs = self.logs.as_ref().map(|(logs, _)| Arc::clone(logs));
+        (Arc::new(Both { inner, logs, summary: Arc::clone(&summary) }), summary)
     }
 
     /// A line of the result, on stdout. A closed pipe ends quietly.
@@ -142,12 +161,16 @@ impl Ui {
 /// Shows events and keeps what the summary needs.
 struct Both {
     inner: Option<Box<dyn Listener>>,
+    logs: Option<Arc<logs::Logs>>,
     summary: Arc<tables::Summary>,
 }
 
 impl Listener for Both {
-    fn event(&self, event: &tablelift::event::Event) {
+    fn event(&self, event: &Event) {
         self.summary.event(event);
+        if let Some(logs) = &self.logs {
+            logs.event(event);
+        }
         if let Some(inner) = &self.inner {
             inner.event(event);
         }

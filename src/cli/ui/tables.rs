@@ -44,7 +44,7 @@ impl Summary {
                 if !ok {
                     state.checks_failed.push(format!(
                         "check {}: expected {}, found {}",
-                        clean(check),
+                        shortened(check, 200),
                         shortened(expected, 200),
                         shortened(actual, 200)
                     ));
