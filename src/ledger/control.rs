@@ -170,16 +170,22 @@ impl Ledger {
         session.execute(&delete).await.map(|_| ())
     }
 
-    /// Rows that the run's batches committed in the last `seconds`.
-    pub async fn rows_lately(&self, session: &mut dyn Session, seconds: u32) -> Result<u64> {
+    /// Rows a second that the run's batches committed in the last `seconds`, or since its first
+    /// batch in them.
+    pub async fn rate_lately(&self, session: &mut dyn Session, seconds: u32) -> Result<f64> {
         let sum = self.dialect.to_integer("coalesce(sum(read_rows), 0)");
+        let now = self.dialect.now_millis();
+        let at = self.dialect.epoch("committed_at");
+        let span =
+            self.dialect.to_integer(&format!("coalesce({now} - min({at} - seconds) * 1000, 0)"));
         let ask = Statement::new(format!(
-            "SELECT {sum} FROM {} WHERE run = $1 AND {} > {} / 1000.0 - {seconds}",
+            "SELECT {sum}, {span} FROM {} WHERE run = $1 AND {at} > {now} / 1000.0 - {seconds}",
             self.table("batches"),
-            self.dialect.epoch("committed_at"),
-            self.dialect.now_millis(),
         ))
         .bind(self.run.as_str());
-        Ok(unsigned(&crate::db::scalar(session, &ask).await?))
+        let rows = session.rows(&ask).await?;
+        let Some([rows, span]) = rows.first().map(Vec::as_slice) else { return Ok(0.0) };
+        let most = f64::from(seconds);
+        Ok(unsigned(rows) as f64 / (number(span) as f64 / 1000.0).clamp(1.0, most.max(1.0)))
     }
 }

@@ -9,6 +9,10 @@ use crate::key::{Key, KeyRange};
 use crate::sql::{Bind, Statement};
 use crate::value::{Row, Value};
 
+/// Between two commits of a step, so many seconds more than the batch took are a wait. Longer
+/// pauses, and the time between two processes, are no time of the step.
+const WAIT_SECONDS: u32 = 60;
+
 /// What a step that starts once more says anew, and what it has not.
 const STARTED_ANEW: &[&str] = &[
     "checksum",
@@ -179,7 +183,8 @@ impl Ledger {
         Ok(session.rows(&ask).await?.iter().map(record_of).collect())
     }
 
-    /// Sums over the step's batches.
+    /// Sums over the step's batches. Its time is that from commit to commit, with waits; nobody
+    /// worked where that is much longer than a batch.
     pub async fn totals(&self, session: &mut dyn Session, step: &str) -> Result<Totals> {
         let sums: Vec<String> = ["read_rows", "inserted", "updated", "skipped", "rejected"]
             .iter()
@@ -189,9 +194,9 @@ impl Ledger {
             "SELECT {}, {} FROM (SELECT *, {at} - lag({at}) OVER (ORDER BY committed_at) AS gap \
              FROM {} WHERE run = $1 AND step = $2 AND chunk < {REPAIRS}) b",
             sums.join(", "),
-            self.dialect.to_integer(
-                "coalesce(sum(CASE WHEN gap < seconds THEN gap ELSE seconds END), 0) * 1000000"
-            ),
+            self.dialect.to_integer(&format!(
+                "coalesce(sum(CASE WHEN gap < seconds + {WAIT_SECONDS} THEN gap ELSE seconds END), 0) * 1000000"
+            )),
             self.table("batches"),
             at = self.dialect.epoch("committed_at"),
         ))

@@ -99,7 +99,7 @@ pub async fn throttle(
     let can = ledger.can_be_steered(session).await?;
     let wishes = if can { ledger.wishes(session).await? } else { Default::default() };
     let said = if can { ledger.said(session).await? } else { Vec::new() };
-    let rows = ledger.rows_lately(session, LATELY).await?;
+    let rate = ledger.rate_lately(session, LATELY).await?;
     let given = |text: String| (!text.is_empty()).then_some(text);
     Ok(ThrottleStatus {
         plan: plan.name.clone(),
@@ -109,7 +109,7 @@ pub async fn throttle(
         batch_rows: wishes.batch_rows,
         changed_by: given(wishes.changed_by),
         changed_at: given(wishes.changed_at),
-        rate: rows as f64 / f64::from(LATELY),
+        rate,
         processes: said
             .into_iter()
             .map(|said| ProcessStatus {

@@ -31,6 +31,9 @@ pub use self::state::Orders;
 /// How soon a wait notices that what it waits for has changed.
 const NOTICE: Duration = Duration::from_millis(200);
 
+/// A rate that answers later than this made us wait.
+const WAITED: Duration = Duration::from_millis(1);
+
 /// Between two looks at what the signals said last.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -48,6 +51,8 @@ pub struct Throttle {
 #[derive(Debug, Default)]
 pub struct Worked {
     since: Option<Instant>,
+    /// Waits too short for an event, until together they are worth one.
+    untold: Duration,
 }
 
 /// What a process says of itself.
@@ -180,7 +185,7 @@ impl Throttle {
     ) -> Duration {
         let begun = Instant::now();
         let worked = last.since.map_or(Duration::ZERO, |since| since.elapsed());
-        let mut wait = Wait::new(emitter, step);
+        let mut wait = Wait::new(emitter, step, &mut last.untold);
         for (which, amount) in [(2, 1.0), (0, rows as f64), (1, bytes as f64)] {
             self.take(&mut wait, which, amount).await;
         }
@@ -235,14 +240,17 @@ impl Throttle {
             if left <= 0.0 || amount <= 0.0 {
                 return self.go_on(wait);
             }
+            let asked = Instant::now();
             let slice = tokio::time::timeout(NOTICE, rate.slice(left)).await;
+            if asked.elapsed() >= WAITED {
+                let reason = self.state().rate_reason(&rate);
+                self.wait_for(wait, reason);
+            }
             match slice {
                 Ok(rest) if rest <= 0.0 => return self.go_on(wait),
                 Ok(rest) => done = 1.0 - rest / rate.units(amount),
                 Err(_) => {}
             }
-            let reason = self.state().rate_reason(&rate);
-            self.wait_for(wait, reason);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::reason::Reason;
 use crate::event::{Emitter, What};
 
-/// Waits shorter than this are not worth an event.
+/// Waits shorter than this are not worth an event of their own.
 const WORTH_TELLING: Duration = Duration::from_millis(50);
 
 /// A wait that lasts is told after this time …
@@ -21,12 +21,13 @@ pub struct Wait<'a> {
     since: Instant,
     reason: Option<Reason>,
     told: bool,
+    untold: &'a mut Duration,
 }
 
 impl<'a> Wait<'a> {
     /// Nothing is waited for yet.
-    pub fn new(emitter: &'a Emitter, step: &'a str) -> Wait<'a> {
-        Wait { emitter, step, since: Instant::now(), reason: None, told: false }
+    pub fn new(emitter: &'a Emitter, step: &'a str, untold: &'a mut Duration) -> Wait<'a> {
+        Wait { emitter, step, since: Instant::now(), reason: None, told: false, untold }
     }
 
     /// It waits, or still waits, for this reason.
@@ -51,10 +52,14 @@ impl<'a> Wait<'a> {
         self.since = Instant::now();
     }
 
-    /// An event holds the seconds since the last one: their sum is the whole wait.
+    /// An event holds the seconds since the last one, with those of short waits before: their
+    /// sum is the whole wait.
     fn tell(&mut self) {
-        let waited = self.since.elapsed();
-        if let Some(reason) = self.reason.as_ref().filter(|_| waited >= WORTH_TELLING) {
+        let Some(reason) = &self.reason else { return };
+        let waited = self.since.elapsed() + *self.untold;
+        *self.untold = waited;
+        if waited >= WORTH_TELLING {
+            *self.untold = Duration::ZERO;
             self.emitter.emit(What::Throttled {
                 step: self.step.to_owned(),
                 signal: reason.signal.clone(),
@@ -63,7 +68,7 @@ impl<'a> Wait<'a> {
                 reason: reason.to_string(),
                 seconds: waited.as_secs_f64(),
             });
-            self.since = Instant::now();
         }
+        self.since = Instant::now();
     }
 }
