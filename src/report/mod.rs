@@ -10,6 +10,8 @@ mod verdict;
 
 use serde::Serialize;
 
+use crate::event::StepProof;
+
 pub use self::csp::policy;
 pub use self::verdict::Level;
 
@@ -35,6 +37,8 @@ pub struct Report {
     pub checks: Vec<CheckLine>,
     /// Every protected table, in plan order.
     pub protected: Vec<ProtectedLine>,
+    /// What the last `verify` of each step has shown, in plan order.
+    pub content: Vec<ContentLine>,
     /// Numbers that were not what the plan expects.
     pub expectations: Vec<Expectation>,
     /// Rejected rows.
@@ -182,6 +186,16 @@ pub struct CheckLine {
     pub warn_over: Option<f64>,
     /// The check fails when it takes longer.
     pub fail_over: Option<f64>,
+}
+
+/// A step's rows, compared with their source.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ContentLine {
+    /// When, RFC 3339.
+    pub at: String,
+    /// What was found.
+    #[serde(flatten)]
+    pub proof: StepProof,
 }
 
 /// One protected table.

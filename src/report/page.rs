@@ -103,6 +103,7 @@ pub fn body(report: &Report) -> Markup {
         (tiles(report))
         (sections::tables(report))
         (sections::checks(&report.checks))
+        (sections::content(&report.content))
         (sections::protected(&report.protected))
         (sections::rejects(&report.rejects))
         (sections::pace(report))

@@ -5,7 +5,8 @@ use maud::{Markup, html};
 use super::page::{NAME, TEXT, data, minute};
 use super::text::{brief, duration, grouped};
 use super::{
-    CheckLine, Note, PlanFacts, ProtectedLine, Rejects, Report, Span, StepLine, TableLine, plot,
+    CheckLine, ContentLine, Note, PlanFacts, ProtectedLine, Rejects, Report, Span, StepLine,
+    TableLine, plot,
 };
 
 fn count(rows: Option<u64>) -> Markup {
@@ -148,6 +149,39 @@ fn limits(check: &CheckLine) -> String {
     let all = [limit("warns over", check.warn_over), limit("fails over", check.fail_over)];
     let all: Vec<String> = all.into_iter().flatten().collect();
     if all.is_empty() { "–".to_owned() } else { all.join(", ") }
+}
+
+/// What the last `verify` of each step found.
+pub fn content(lines: &[ContentLine]) -> Markup {
+    html! {
+        @if !lines.is_empty() {
+            h2 { "Content, source against target" }
+            p.soft { "What the last " code { "verify" } " of each step found, row by row." }
+            div.sheet { table.cards {
+                thead { tr {
+                    th { "Step" } th.n { "Compared" } th.n { "Missing" } th.n { "Extra" } th.n { "Different" }
+                    th { "When" } th.m {}
+                } }
+                tbody { @for line in lines { @let proof = &line.proof; tr {
+                    td.name {
+                        (data(&proof.step, NAME))
+                        @for one in &proof.not_compared {
+                            small { "not compared: " (data(&one.what, NAME)) ", because " (data(&one.because, TEXT)) }
+                        }
+                    }
+                    td.n data-l="Compared" {
+                        (grouped(proof.compared))
+                        @if proof.sample.is_some() { " of a sample" }
+                    }
+                    td.n data-l="Missing" { (grouped(proof.missing)) }
+                    td.n data-l="Extra" { (grouped(proof.extra)) }
+                    td.n data-l="Different" { (grouped(proof.different)) }
+                    td.text data-l="When" { (minute(&line.at)) }
+                    td.m { (mark(Some(proof.ok))) }
+                } } }
+            } }
+        }
+    }
 }
 
 /// Protected tables, with what differs.

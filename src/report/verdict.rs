@@ -35,6 +35,10 @@ impl Report {
         };
         let error = self.run.error.iter().map(|error| shortened(error, 600));
         let (level, title, reasons) = match self.run.state.as_str() {
+            "done" if self.content.iter().any(|one| !one.proof.ok) => {
+                let title = "Done, but a later `verify` found rows that differ";
+                (Level::Bad, title.to_owned(), failures.into_iter().chain(concerns).collect())
+            }
             "done" if concerns.is_empty() => {
                 (Level::Good, "Done: everything that was expected holds".to_owned(), Vec::new())
             }
@@ -94,6 +98,17 @@ impl Report {
             };
             let table = shortened(&one.table, SHOWN);
             out.push(format!("protected table {table}: {rows} from the baseline"));
+        }
+        for proof in self.content.iter().map(|one| &one.proof).filter(|proof| !proof.ok) {
+            out.push(format!(
+                "step {}, compared with its source: {} missing, {} extra, {} different, {} of them \
+                 copied again",
+                shortened(&proof.step, SHOWN),
+                grouped(proof.missing),
+                grouped(proof.extra),
+                grouped(proof.different),
+                grouped(proof.repaired)
+            ));
         }
         for one in self.checks.iter().filter(|one| one.ok == Some(false)) {
             out.push(format!(

@@ -40,6 +40,8 @@ struct Kept {
     spans: BTreeMap<SpanKey, Span>,
     closed: Vec<(SpanKey, Span)>,
     warnings: u32,
+    /// Rows are compared, not copied.
+    compares: bool,
 }
 
 /// waits or retries, the step, the signal or the class of trouble.
@@ -166,6 +168,12 @@ impl Listener for Chronicle {
 impl Chronicle {
     fn keep(&self, what: &What) {
         let name = match what {
+            What::RowsCompared { .. } => {
+                self.kept().compares = true;
+                return;
+            }
+            // What holds a later `verify` back is no wait of the run.
+            What::Throttled { .. } if self.kept().compares => return,
             What::Throttled { step, signal, value, limit, reason, seconds } => {
                 let key = ("waits", step.clone(), signal.clone());
                 let last = json!({ "step": step, "signal": signal, "value": value,
@@ -180,6 +188,7 @@ impl Chronicle {
             What::CheckFinished { .. } => "check_finished",
             What::ProtectFinished { .. } => "protect_finished",
             What::ExpectationFailed { .. } => "expectation_failed",
+            What::StepVerified(_) => "step_verified",
             What::IndexRebuilt { .. } => "index_rebuilt",
             What::StepUndone { .. } => "step_undone",
             What::RunFinished { ok, exit_code, error, hint, unfinished, seconds, .. } => {

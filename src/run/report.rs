@@ -10,13 +10,13 @@ use serde_json::Value as Json;
 use super::{chronicle, start};
 use crate::db::{Access, Database, Session};
 use crate::error::{Error, Result};
-use crate::event::StepFigures;
+use crate::event::{StepFigures, StepProof};
 use crate::ledger::timeline::Entry;
 use crate::ledger::{Ledger, Run};
 use crate::plan::{Plan, Step, When};
 use crate::report::{
-    CheckLine, Expectation, FORMAT, Note, Pace, PlanFacts, Point, ProtectedLine, RejectReason,
-    RejectedRow, Rejects, Report, RunFacts, Span, StepLine, TableLine,
+    CheckLine, ContentLine, Expectation, FORMAT, Note, Pace, PlanFacts, Point, ProtectedLine,
+    RejectReason, RejectedRow, Rejects, Report, RunFacts, Span, StepLine, TableLine,
 };
 use crate::verify::{checks, protect};
 
@@ -56,6 +56,7 @@ pub async fn report(plan: &Plan, patience: Duration) -> Result<Report> {
     report.tables = tables(plan, &ledger, session, &report.steps, taken_back, &entries).await?;
     report.checks = check_lines(plan, &entries);
     report.protected = protected_lines(plan, &report.tables, &entries);
+    report.content = content(plan, &entries);
     report.expectations = expectations(&report.run, &entries);
     report.rejects = rejects(&ledger, session).await?;
     report.pace = pace(&ledger, session, &entries).await?;
@@ -70,6 +71,18 @@ pub async fn report(plan: &Plan, patience: Duration) -> Result<Report> {
     report.history = notes(&entries, history);
     report.judge();
     Ok(report)
+}
+
+/// The last comparison of each step's rows.
+fn content(plan: &Plan, entries: &[Entry]) -> Vec<ContentLine> {
+    let all: Vec<(String, StepProof)> = named(entries, "step_verified")
+        .filter_map(|(entry, body)| Some((entry.at.clone(), serde_json::from_value(body).ok()?)))
+        .collect();
+    let last = |step: &Step| {
+        let found = all.iter().rev().find(|(_, proof)| proof.step == step.name)?;
+        Some(ContentLine { at: found.0.clone(), proof: found.1.clone() })
+    };
+    plan.steps.iter().filter_map(last).filter(|line| !line.proof.how.is_empty()).collect()
 }
 
 fn open(plan: &Plan, patience: Duration) -> Result<Arc<Database>> {

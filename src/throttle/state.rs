@@ -106,7 +106,8 @@ impl State {
             let higher = |other: &Option<(f64, Reason)>| {
                 other.as_ref().is_none_or(|(most, _)| utilization > *most)
             };
-            if higher(&worst) {
+            // A file only says stop and go: no pace follows from it.
+            if !matches!(slot.spec.reads, Reads::File(_)) && higher(&worst) {
                 worst = Some((utilization, reason.clone()));
             }
             // Without batches nobody would see that they are fast again.
@@ -221,6 +222,20 @@ mod tests {
         state.orders.rows_per_second = Some(600);
         state.set_rates(&spec);
         assert!((here(&state) - 200.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_file_stops_and_lets_go_at_once() {
+        let spec = ThrottleSpec::default();
+        let mut state = State::new(&spec);
+        let file = slot(Reads::File("stop".into()));
+        file.set(Ok(1.0));
+        let slots = [Arc::clone(&file)];
+        state.keep_pace(&spec, &slots);
+        assert!(state.hold.is_some() && state.pace.now == 1.0);
+        file.set(Ok(0.0));
+        state.keep_pace(&spec, &slots);
+        assert!(state.hold.is_none() && state.pace.now == 1.0);
     }
 
     #[test]

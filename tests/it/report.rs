@@ -242,3 +242,23 @@ fn no_report_holds_a_password() {
     let ledger = pair.rows("SELECT string_agg(body, '') FROM tablelift.events");
     assert!(!ledger[0].contains("hunter2canary"));
 }
+
+#[test]
+fn what_a_later_verify_found_is_in_the_verdict() {
+    let pair = Pair::new(200, Db::Sqlite, Db::Sqlite);
+    write_plan(&pair, "");
+    pair.world.run(&["run", "p.toml"]).ok();
+    let before = document(&pair.world);
+    assert_eq!(before["content"], serde_json::json!([]));
+    pair.sql(&pair.target, "UPDATE t SET name = 'other' WHERE id = 6; DELETE FROM t WHERE id = 9");
+    pair.world.run(&["verify", "p.toml"]).code(3);
+    let after = document(&pair.world);
+    let content = &after["content"][0];
+    assert_eq!((&content["different"], &content["missing"]), (&1.into(), &1.into()), "{content}");
+    assert_eq!(after["verdict"]["level"], "bad");
+    assert_eq!(after["waits"], before["waits"], "what verify waits for is no wait of the run");
+    let html = page(&pair.world);
+    assert!(html.contains("a later `verify` found rows that differ"), "{html}");
+    pair.world.run(&["verify", "p.toml", "--repair"]).ok();
+    assert_eq!(document(&pair.world)["verdict"]["level"], "good");
+}
