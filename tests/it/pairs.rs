@@ -393,7 +393,10 @@ fn a_snapshot_shows_all_workers_one_moment() {
     );
     let mut child =
         world.command(&["run", "p.toml"]).stderr(std::process::Stdio::null()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    // Once a batch is there, the moment is taken; at 600 rows/s the rest takes a second more.
+    while target.rows("SELECT count(*) FROM t") == ["0"] {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     source.sql("UPDATE s SET v = 'y'");
     assert!(child.wait().unwrap().success());
     assert_eq!(target.rows("SELECT v, count(*) FROM t GROUP BY v"), ["x|900"]);
